@@ -1,0 +1,59 @@
+# The target flashdecoding: libflashdecoding.so.
+
+set(sources ${FLASHDEC_CORE_SOURCES} ${FLASHDEC_CPU_SOURCES})
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(FLASHDEC_X86 1)
+  list(APPEND sources ${FLASHDEC_X86_SOURCES})
+else()
+  set(FLASHDEC_X86 0)
+endif()
+if(FLASHDEC_WITH_CUDA)
+  list(APPEND sources ${FLASHDEC_CUDA_SOURCES})
+else()
+  list(APPEND sources ${FLASHDEC_NO_CUDA_SOURCES})
+endif()
+
+add_library(flashdecoding SHARED ${sources})
+add_library(flashdec::flashdecoding ALIAS flashdecoding)
+target_compile_features(flashdecoding PRIVATE cxx_std_17)
+target_include_directories(flashdecoding
+  PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/native/include>
+  PRIVATE ${PROJECT_SOURCE_DIR}/native)
+target_compile_definitions(flashdecoding PRIVATE
+  FLASHDEC_WITH_CUDA=${FLASHDEC_WITH_CUDA} FLASHDEC_X86=${FLASHDEC_X86})
+set_target_properties(flashdecoding PROPERTIES
+  CXX_EXTENSIONS OFF
+  POSITION_INDEPENDENT_CODE ON
+  CXX_VISIBILITY_PRESET hidden
+  CUDA_VISIBILITY_PRESET hidden
+  VISIBILITY_INLINES_HIDDEN ON
+  CUDA_RUNTIME_LIBRARY Static
+  LINK_DEPENDS ${PROJECT_SOURCE_DIR}/native/flashdec.map)
+
+# No contraction of a * b + c on its own: where a fused operation is meant, it is written, so that
+# bits do not depend on what the optimiser inlines where.
+target_compile_options(flashdecoding PRIVATE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wno-psabi -ffp-contract=off -fno-math-errno>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra -compress-mode=size>)
+if(FLASHDEC_X86)
+  # gcc 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
+  set_source_files_properties(native/cpu/avx2.cpp PROPERTIES
+    COMPILE_OPTIONS "${FLASHDEC_AVX2_FLAGS};-Wno-uninitialized;-Wno-maybe-uninitialized")
+  set_source_files_properties(native/cpu/avx512.cpp PROPERTIES
+    COMPILE_OPTIONS "${FLASHDEC_AVX512_FLAGS};-Wno-uninitialized;-Wno-maybe-uninitialized")
+endif()
+if(FLASHDEC_SANITIZE)
+  target_compile_options(flashdecoding PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FLASHDEC_SANITIZE} -g -fno-omit-frame-pointer>)
+  target_link_options(flashdecoding PRIVATE -fsanitize=${FLASHDEC_SANITIZE})
+endif()
+
+# Nothing leaks out (the version script), nothing of the C++ run time is asked of the machine, and
+# the library stays loaded once its threads run.
+target_link_options(flashdecoding PRIVATE
+  -Wl,--version-script=${PROJECT_SOURCE_DIR}/native/flashdec.map
+  -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,--build-id=sha1
+  $<$<NOT:$<BOOL:${FLASHDEC_SANITIZE}>>:-static-libstdc++ -static-libgcc -Wl,-z,defs>)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+target_link_libraries(flashdecoding PRIVATE Threads::Threads ${CMAKE_DL_LIBS})

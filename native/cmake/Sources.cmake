@@ -1,0 +1,35 @@
+# Every source file of the library.
+
+set(FLASHDEC_CORE_SOURCES
+  native/core/abi.cpp
+  native/core/api.cpp
+  native/core/api_dlpack.cpp
+  native/core/array.cpp
+  native/core/build_id.cpp
+  native/core/device.cpp
+  native/core/plan.cpp
+  native/core/registry.cpp
+  native/core/schedule.cpp
+  native/core/status.cpp
+  native/core/validate.cpp
+  native/core/validate_arrays.cpp
+  native/core/workspace.cpp)
+
+set(FLASHDEC_CPU_SOURCES
+  native/cpu/backend.cpp
+  native/cpu/combine.cpp
+  native/cpu/generic.cpp
+  native/cpu/reference.cpp
+  native/cpu/rows.cpp
+  native/cpu/threads.cpp)
+
+# One file for each instruction set, with its own flags.
+set(FLASHDEC_X86_SOURCES native/cpu/avx2.cpp native/cpu/avx512.cpp)
+set(FLASHDEC_AVX2_FLAGS -mavx2 -mfma -mf16c)
+set(FLASHDEC_AVX512_FLAGS ${FLASHDEC_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
+
+set(FLASHDEC_CUDA_SOURCES
+  native/cuda/backend.cu
+  native/cuda/combine/combine.cu
+  native/cuda/simple/split.cu)
+set(FLASHDEC_NO_CUDA_SOURCES native/cuda/absent.cpp)

@@ -1,0 +1,211 @@
+#include "core/array.h"
+
+#include <cstring>
+
+#include "core/abi.h"
+#include "core/status.h"
+
+// The layouts that DLPack 1.x publishes, written down from its documentation.
+struct DLTensor {
+  void* data;
+  struct {
+    int32_t type;
+    int32_t id;
+  } device;
+  int32_t ndim;
+  struct {
+    uint8_t code;
+    uint8_t bits;
+    uint16_t lanes;
+  } dtype;
+  int64_t* shape;
+  int64_t* strides;  // null: packed
+  uint64_t byte_offset;
+};
+
+namespace flashdec {
+namespace {
+
+struct Version {
+  uint32_t major;
+  uint32_t minor;
+};
+
+struct ManagedTensor {  // of a capsule named "dltensor"
+  DLTensor tensor;
+};
+
+struct ManagedTensorVersioned {  // of a capsule named "dltensor_versioned"
+  Version version;
+  void* manager;
+  void (*deleter)(void*);
+  uint64_t flags;
+  DLTensor tensor;
+};
+
+constexpr uint64_t kReadonly = 1;  // of ManagedTensorVersioned::flags
+
+struct ExchangeApi {
+  Version version;
+  void* previous;
+  void* allocate;
+  void* managed_from_object;
+  void* managed_to_object;
+  int (*tensor_from_object)(void* object, DLTensor* tensor);
+  int (*current_work_stream)(int32_t device_type, int32_t device_id, void** stream);
+};
+
+struct ArrayInterface {  // NumPy's PyArrayInterface
+  int two;
+  int ndim;
+  char kind;
+  int item_size;
+  int flags;
+  intptr_t* shape;
+  intptr_t* strides;  // bytes
+  void* data;
+};
+
+constexpr int kNativeByteOrder = 0x200;
+constexpr int kWriteable = 0x400;
+
+constexpr uint32_t kDlInt = 0, kDlUint = 1, kDlFloat = 2, kDlBfloat = 4;
+constexpr int32_t kDlCpu = 1, kDlCuda = 2;
+
+constexpr int32_t kMaxDims = 8;
+
+uint32_t dtype_of(uint32_t code, uint32_t bits) {
+  if (code == kDlFloat && bits == 32) return FLASHDEC_FLOAT32;
+  if (code == kDlFloat && bits == 16) return FLASHDEC_FLOAT16;
+  if (code == kDlBfloat && bits == 16) return FLASHDEC_BFLOAT16;
+  return 0;
+}
+
+void check_ndim(int32_t ndim, const char* name) {
+  if (ndim < 0 || ndim > kMaxDims)
+    refuse(FLASHDEC_INVALID_VALUE, "%s has %d dimensions; at most %d are understood", name, ndim,
+           kMaxDims);
+}
+
+Array empty_array() {
+  Array array;
+  std::memset(&array, 0, sizeof(array));
+  array.struct_size = sizeof(array);
+  return array;
+}
+
+Array read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const char* name) {
+  if (source.two != 2)
+    refuse(FLASHDEC_INVALID_VALUE, "%s gives an array interface of version %d; it must be 2", name,
+           source.two);
+  if ((source.flags & kNativeByteOrder) == 0)
+    refuse(FLASHDEC_INVALID_VALUE, "%s has the other byte order; convert it first", name);
+  check_ndim(source.ndim, name);
+  Array array = empty_array();
+  array.type_code = source.kind == 'i' ? kDlInt : source.kind == 'f' ? kDlFloat : kDlUint;
+  array.type_bits = static_cast<uint32_t>(source.item_size) * 8;
+  if (source.kind == 'V') {
+    array.dtype = opaque_dtype;
+  } else if (source.kind == 'f') {
+    array.dtype = dtype_of(kDlFloat, array.type_bits);
+  }
+  array.device_type = kDlCpu;
+  array.readonly = (source.flags & kWriteable) == 0;
+  array.ndim = source.ndim;
+  array.data = source.data;
+  for (int32_t i = 0; i < source.ndim; ++i) {
+    array.shape[i] = source.shape[i];
+    if (source.shape[i] > 1 && source.strides[i] % source.item_size != 0)
+      refuse(FLASHDEC_INVALID_STRIDE, "%s has a stride of %lld bytes; it must be a multiple of %d",
+             name, static_cast<long long>(source.strides[i]), source.item_size);
+    array.strides[i] = source.strides[i] / source.item_size;
+  }
+  return array;
+}
+
+Array read_capsule(const flashdec_object& object, const char* name) {
+  const char* kind = object.reader->capsule_name(object.object);
+  const bool versioned = kind != nullptr && std::strcmp(kind, "dltensor_versioned") == 0;
+  if (!versioned && (kind == nullptr || std::strcmp(kind, "dltensor") != 0))
+    refuse(FLASHDEC_INVALID_VALUE, "%s gives a capsule named \"%s\", not an unused DLPack tensor",
+           name, kind != nullptr ? kind : "");
+  void* pointer = object.reader->capsule_pointer(object.object, kind);
+  if (!versioned) return read_tensor(&static_cast<ManagedTensor*>(pointer)->tensor, name);
+  const auto* managed = static_cast<ManagedTensorVersioned*>(pointer);
+  if (managed->version.major != 1)
+    refuse(FLASHDEC_INVALID_VALUE, "%s gives DLPack %u.%u; version 1 is understood", name,
+           managed->version.major, managed->version.minor);
+  Array array = read_tensor(&managed->tensor, name);
+  array.readonly = (managed->flags & kReadonly) != 0;
+  return array;
+}
+
+Array read_exchange(const flashdec_object& object, const char* name) {
+  const auto* api = static_cast<const ExchangeApi*>(require(object.reader->exchange, "exchange"));
+  if (api->version.major != 1 || api->tensor_from_object == nullptr)
+    refuse(FLASHDEC_INVALID_VALUE,
+           "the exchange table of %s is of DLPack %u.%u; version 1 with borrowed tensors is "
+           "understood",
+           name, api->version.major, api->version.minor);
+  DLTensor tensor;
+  if (api->tensor_from_object(object.object, &tensor) != 0)
+    refuse(FLASHDEC_INVALID_VALUE, "%s cannot be read as a tensor", name);
+  return read_tensor(&tensor, name);
+}
+
+}  // namespace
+
+Array read_tensor(const DLTensor* tensor, const char* name) {
+  check_ndim(tensor->ndim, name);
+  Array array = empty_array();
+  const bool scalar = tensor->dtype.lanes == 1;
+  array.type_code = tensor->dtype.code;
+  array.type_bits = tensor->dtype.bits;
+  array.dtype = scalar ? dtype_of(tensor->dtype.code, tensor->dtype.bits) : 0;
+  array.device_type = tensor->device.type;
+  array.device_id = tensor->device.id;
+  array.ndim = tensor->ndim;
+  array.data = tensor->data == nullptr
+                   ? nullptr
+                   : static_cast<unsigned char*>(tensor->data) + tensor->byte_offset;
+  int64_t packed = 1;
+  for (int32_t i = tensor->ndim - 1; i >= 0; --i) {
+    array.shape[i] = tensor->shape[i];
+    array.strides[i] = tensor->strides != nullptr ? tensor->strides[i] : packed;
+    packed *= tensor->shape[i];
+  }
+  return array;
+}
+
+Array read_object(const flashdec_object& object, const char* name) {
+  require(object.object, name);
+  const flashdec_object_reader& reader = *require(object.reader, "reader");
+  if (reader.struct_size != sizeof(flashdec_object_reader))
+    refuse(FLASHDEC_INVALID_STRUCT_SIZE, "reader->struct_size is %u; it must be %zu",
+           reader.struct_size, sizeof(flashdec_object_reader));
+  switch (reader.kind) {
+    case FLASHDEC_OBJECT_EXCHANGE:
+      return read_exchange(object, name);
+    case FLASHDEC_OBJECT_CAPSULE:
+      return read_capsule(object, name);
+    case FLASHDEC_OBJECT_ARRAY_STRUCT:
+      return read_interface(*static_cast<const ArrayInterface*>(
+                                require(reader.capsule_pointer(object.object, nullptr), name)),
+                            reader.opaque_dtype, name);
+    default:
+      refuse(FLASHDEC_INVALID_VALUE, "reader->kind is %u; it must be 1 to 3", reader.kind);
+  }
+}
+
+bool current_stream(const flashdec_object_reader& reader, int32_t device, CUstream_st** stream) {
+  if (reader.kind != FLASHDEC_OBJECT_EXCHANGE) return false;
+  const auto* api = static_cast<const ExchangeApi*>(reader.exchange);
+  void* current = nullptr;
+  if (api->current_work_stream == nullptr ||
+      api->current_work_stream(kDlCuda, device, &current) != 0)
+    return false;
+  *stream = static_cast<CUstream_st*>(current);
+  return true;
+}
+
+}  // namespace flashdec

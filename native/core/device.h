@@ -1,0 +1,34 @@
+// Facts about the machine, as a value: the planner never asks the machine itself, so that tests can
+// plan for machines that are not there.
+#pragma once
+
+#include <cstdint>
+
+namespace flashdec {
+
+enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512 };
+
+struct CpuDevice {
+  Isa isa;               // the best instruction set that may be used
+  bool forced;           // by FLASHDEC_ISA: exactly that one
+  uint32_t num_threads;  // FLASHDEC_NUM_THREADS, or the processors this thread may run on
+};
+
+struct CudaDevice {
+  int32_t ordinal;  // -1: none is usable
+  int32_t arch;     // 10 * major + minor
+  int32_t sm_count;
+  int64_t smem_per_block;  // bytes, with the opt-in
+};
+
+struct Device {
+  CpuDevice cpu;
+  CudaDevice cuda;
+};
+
+// FLASHDEC_ISA and FLASHDEC_NUM_THREADS are read anew at each call.  Refuses what they cannot mean.
+CpuDevice cpu_device();
+
+const char* isa_name(Isa isa);
+
+}  // namespace flashdec

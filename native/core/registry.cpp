@@ -1,0 +1,83 @@
+// The kernel table: every kernel of this build, best first within its backend, references last.
+// A new kernel is a new row here, and a folder or file that holds its `run`.
+
+#include "core/kernel.h"
+#include "cpu/backend.h"
+#include "cuda/backend.h"
+
+namespace flashdec {
+namespace {
+
+constexpr Dtype F32 = FLASHDEC_FLOAT32;
+constexpr Dtype F16 = FLASHDEC_FLOAT16;
+constexpr Dtype BF16 = FLASHDEC_BFLOAT16;
+
+constexpr Kernel cpu_row(const char* name, Isa isa, Dtype element, void (*run)(const Launch&)) {
+  return {name,
+          FLASHDEC_BACKEND_CPU,
+          element,
+          element,
+          FLASHDEC_LAYOUT_ANY,
+          F32,
+          isa,
+          0,
+          false,
+          256,
+          0,
+          cpu::kTile,
+          1,
+          0,
+          0,
+          run};
+}
+
+#if FLASHDEC_WITH_CUDA
+constexpr Kernel simple_row(const char* name, Dtype element, void (*run)(const Launch&)) {
+  return {name,
+          FLASHDEC_BACKEND_CUDA,
+          element,
+          element,
+          FLASHDEC_LAYOUT_ANY,
+          F32,
+          Isa::kReference,
+          80,
+          false,
+          256,
+          0,
+          cuda::kSimpleTile,
+          cuda::kSimpleHeads,
+          cuda::kSimpleSmem,
+          cuda::kSimpleBlocksPerSm,
+          run};
+}
+#endif
+
+constexpr Kernel kKernels[] = {
+#if FLASHDEC_WITH_CUDA
+    simple_row("cuda_simple_bf16", BF16, cuda::run_simple_bf16),
+    simple_row("cuda_simple_f16", F16, cuda::run_simple_f16),
+    simple_row("cuda_simple_f32", F32, cuda::run_simple_f32),
+#endif
+#if FLASHDEC_X86
+    cpu_row("cpu_avx512_bf16", Isa::kAvx512, BF16, cpu::run_avx512_bf16),
+    cpu_row("cpu_avx512_f16", Isa::kAvx512, F16, cpu::run_avx512_f16),
+    cpu_row("cpu_avx512_f32", Isa::kAvx512, F32, cpu::run_avx512_f32),
+    cpu_row("cpu_avx2_bf16", Isa::kAvx2, BF16, cpu::run_avx2_bf16),
+    cpu_row("cpu_avx2_f16", Isa::kAvx2, F16, cpu::run_avx2_f16),
+    cpu_row("cpu_avx2_f32", Isa::kAvx2, F32, cpu::run_avx2_f32),
+#endif
+    cpu_row("cpu_generic_bf16", Isa::kGeneric, BF16, cpu::run_generic_bf16),
+    cpu_row("cpu_generic_f16", Isa::kGeneric, F16, cpu::run_generic_f16),
+    cpu_row("cpu_generic_f32", Isa::kGeneric, F32, cpu::run_generic_f32),
+    cpu_row("cpu_reference_bf16", Isa::kReference, BF16, cpu::run_reference_bf16),
+    cpu_row("cpu_reference_f16", Isa::kReference, F16, cpu::run_reference_f16),
+    cpu_row("cpu_reference_f32", Isa::kReference, F32, cpu::run_reference_f32),
+};
+
+}  // namespace
+
+KernelTable kernel_table() {
+  return {kKernels, static_cast<uint32_t>(sizeof(kKernels) / sizeof(kKernels[0]))};
+}
+
+}  // namespace flashdec

@@ -1,0 +1,76 @@
+#include "core/schedule.h"
+
+#include <algorithm>
+
+#include "core/status.h"
+#include "core/workspace.h"
+
+namespace flashdec {
+namespace {
+
+// A split this short costs less to read than to combine.
+constexpr int64_t kLeastBalancedSplit = 64;
+
+// The combine reads every split of a row in turn; beyond this it would show.
+constexpr int64_t kMostBalancedSplits = 128;
+
+Schedule fixed(const Problem& problem, const Kernel& kernel, int64_t split_len) {
+  Schedule schedule;
+  schedule.tile = kernel.tile;
+  schedule.split_len = round_up(split_len, kernel.tile);
+  schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
+  return schedule;
+}
+
+// As many even parts as fill the device once.
+Schedule balanced(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
+  const int64_t units = problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);
+  const int64_t slots = static_cast<int64_t>(device.sm_count) * kernel.blocks_per_sm;
+  const int64_t most =
+      std::min(kMostBalancedSplits, ceil_div(problem.max_kv_len, kLeastBalancedSplit));
+  Schedule schedule;
+  schedule.tile = kernel.tile;
+  schedule.split_len = 0;
+  schedule.max_splits = std::clamp<int64_t>(slots / units, 1, most);
+  return schedule;
+}
+
+bool fits(const Problem& problem, const Schedule& schedule, int64_t limit) {
+  return lay_out_workspace(problem, schedule).bytes <= limit;
+}
+
+// Fewer, longer splits until the workspace fits; one split needs none.
+Schedule within(const Problem& problem, const Kernel& kernel, Schedule schedule, int64_t limit) {
+  while (schedule.max_splits > 1 && !fits(problem, schedule, limit)) {
+    const int64_t fewer = schedule.max_splits - 1 - schedule.max_splits / 16;
+    if (schedule.split_len == 0) {
+      schedule.max_splits = fewer;
+    } else {
+      schedule = fixed(problem, kernel, ceil_div(problem.max_kv_len, fewer));
+    }
+  }
+  return schedule;
+}
+
+}  // namespace
+
+Schedule make_schedule(const Problem& problem, const Choice& choice, const Kernel& kernel,
+                       const Device& device) {
+  const bool cpu = kernel.backend == FLASHDEC_BACKEND_CPU;
+  const bool limited = choice.max_workspace_bytes >= 0;
+  if (choice.split_len != 0) {
+    const Schedule schedule = fixed(problem, kernel, choice.split_len);
+    if (limited && !fits(problem, schedule, choice.max_workspace_bytes))
+      refuse(FLASHDEC_PREFERENCE_UNMET,
+             "split_len %lld needs a workspace of %lld bytes; max_workspace_bytes is %lld",
+             static_cast<long long>(choice.split_len),
+             static_cast<long long>(lay_out_workspace(problem, schedule).bytes),
+             static_cast<long long>(choice.max_workspace_bytes));
+    return schedule;
+  }
+  const Schedule schedule = cpu || choice.batch_invariant ? fixed(problem, kernel, kFixedSplitLen)
+                                                          : balanced(problem, kernel, device.cuda);
+  return limited ? within(problem, kernel, schedule, choice.max_workspace_bytes) : schedule;
+}
+
+}  // namespace flashdec

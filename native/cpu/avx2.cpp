@@ -1,0 +1,17 @@
+#include "cpu/vector_avx2.h"
+
+#include "cpu/body.h"
+
+namespace flashdec::cpu {
+
+void run_avx2_bf16(const Launch& launch) {
+  run(launch, Body<Avx2, Bf16>::attend);
+}
+void run_avx2_f16(const Launch& launch) {
+  run(launch, Body<Avx2, F16>::attend);
+}
+void run_avx2_f32(const Launch& launch) {
+  run(launch, Body<Avx2, float>::attend);
+}
+
+}  // namespace flashdec::cpu

@@ -1,0 +1,132 @@
+// From one call to work items on threads.
+//
+// Item i is split i % S of the i / S-th span of key/value heads, counted over the sequences.  Where
+// the splits begin depends on the plan alone, and heads do not touch each other, so the bits depend
+// neither on the spans nor on who computes an item.
+
+#include "cpu/backend.h"
+
+#include <cmath>
+
+#include "core/plan.h"
+#include "core/status.h"
+#include "core/validate.h"
+#include "cpu/combine.h"
+#include "cpu/rows.h"
+#include "cpu/threads.h"
+
+namespace flashdec::cpu {
+namespace {
+
+// Reading this much takes about as long as waking a thread.
+constexpr int64_t kInlineBytes = 256 * 1024;
+
+// Fewer items than this and the last ones would be waited for.
+constexpr int64_t kItemsPerThread = 4;
+
+constexpr int64_t kBadLength = -1;
+
+int64_t length_of(const Launch& launch, int64_t sequence) {
+  const Operands& x = launch.operands;
+  if (x.kv_len == nullptr) return x.uniform_kv_len;
+  const int64_t len = x.kv_len[sequence];
+  return len >= 0 && len <= launch.plan.problem.max_kv_len ? len : kBadLength;
+}
+
+// Sequences with nothing to attend to are finished by the item of their first split.
+void store_without_attention(const Launch& launch, const WorkItem& item, int64_t len) {
+  const int64_t group = launch.plan.problem.group;
+  const bool bad = len == kBadLength;
+  if (bad) report_fault(launch, FLASHDEC_FAULT_KV_LEN);
+  const int64_t end = (item.kv_head + item.kv_heads) * group;
+  for (int64_t head = item.kv_head * group; head < end; ++head)
+    store_constant_row(launch, item.sequence, head, bad ? NAN : 0.0f,
+                       bad ? poisoned_state() : empty_state());
+}
+
+struct Job {
+  const Launch& launch;
+  Attend attend;
+  int64_t span;   // key/value heads in an item
+  int64_t spans;  // of a sequence
+};
+
+void do_item(const void* context, int64_t index) {
+  const Job& job = *static_cast<const Job*>(context);
+  const Problem& problem = job.launch.plan.problem;
+  const Schedule& schedule = job.launch.plan.schedule;
+  const int64_t unit = index / schedule.max_splits;
+  WorkItem item;
+  item.split = index % schedule.max_splits;
+  item.sequence = unit / job.spans;
+  item.kv_head = unit % job.spans * job.span;
+  const int64_t left = problem.kv_heads - item.kv_head;
+  item.kv_heads = left < job.span ? left : job.span;
+  const int64_t len = length_of(job.launch, item.sequence);
+  if (len <= 0) {
+    if (item.split == 0) store_without_attention(job.launch, item, len);
+    return;
+  }
+  const int64_t length = split_length(schedule, len);
+  item.begin = item.split * length;
+  if (item.begin >= len) return;
+  item.end = len - item.begin < length ? len : item.begin + length;
+  item.whole = len <= length;
+  job.attend(job.launch, item);
+}
+
+void do_combine(const void* context, int64_t index) {
+  const Launch& launch = static_cast<const Job*>(context)->launch;
+  const int64_t sequence = index / launch.plan.problem.q_heads;
+  const int64_t len = length_of(launch, sequence);
+  const int64_t splits = len > 0 ? live_splits(launch.plan.schedule, len) : 0;
+  if (splits > 1) combine_row(launch, sequence, index % launch.plan.problem.q_heads, splits);
+}
+
+int64_t bytes_to_read(const Launch& launch) {
+  const Problem& problem = launch.plan.problem;
+  int64_t tokens = 0;
+  for (int64_t b = 0; b < problem.batch && tokens < kInlineBytes; ++b)
+    tokens += length_of(launch, b) > 0 ? length_of(launch, b) : 0;
+  return tokens * problem.kv_heads * (problem.head_dim + problem.head_dim_v) *
+         element_size(problem.aux_element);
+}
+
+bool heads_lie_side_by_side(const Strides& strides) {
+  return strides.head < strides.token;
+}
+
+// Where the rows of a token's heads are neighbours, an item takes several heads, so that whole
+// lines of the cache stream by; but not so many that threads would have nothing to do.
+int64_t choose_span(const Launch& launch, uint32_t threads) {
+  const Problem& problem = launch.plan.problem;
+  if (!heads_lie_side_by_side(launch.operands.k_strides) ||
+      !heads_lie_side_by_side(launch.operands.v_strides))
+    return 1;
+  const int64_t most = kBlocks / ceil_div(problem.group, kHeads);
+  int64_t span = problem.kv_heads < most ? problem.kv_heads : most;
+  const int64_t splits = problem.batch * launch.plan.schedule.max_splits;
+  while (span > 1 && splits * ceil_div(problem.kv_heads, span) < kItemsPerThread * threads)
+    span /= 2;
+  return span > 1 ? span : 1;
+}
+
+}  // namespace
+
+void run(const Launch& launch, Attend attend) {
+  const Plan& plan = launch.plan;
+  const Problem& problem = plan.problem;
+  if (launch.stream != nullptr)
+    refuse(FLASHDEC_INVALID_VALUE, "stream is %p but the plan runs on the CPU; it must be NULL",
+           static_cast<void*>(launch.stream));
+  if (plan.check_contents) validate_contents(problem, launch.operands);
+  const uint32_t threads = bytes_to_read(launch) < kInlineBytes ? 1 : plan.num_threads;
+  const int64_t span = choose_span(launch, threads);
+  const Job job = {launch, attend, span, ceil_div(problem.kv_heads, span)};
+  const int64_t items = problem.batch * job.spans * plan.schedule.max_splits;
+  parallel_for(threads, items, do_item, &job);
+  if (plan.schedule.max_splits > 1)
+    parallel_for(threads, problem.batch * problem.q_heads, do_combine, &job);
+}
+
+}  // namespace flashdec::cpu

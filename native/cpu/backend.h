@@ -1,0 +1,44 @@
+// The CPU backend as the core sees it, and what its kernels share.
+#pragma once
+
+#include "core/kernel.h"
+#include "core/problem.h"
+#include "core/workspace.h"
+
+namespace flashdec::cpu {
+
+constexpr int64_t kTile = 32;   // tokens at a time
+constexpr int64_t kHeads = 8;   // query heads of one key/value head at a time: a block
+constexpr int64_t kBlocks = 8;  // blocks at a time
+
+// A unit of work: the query heads of some key/value heads against one split of one sequence.
+struct WorkItem {
+  int64_t sequence;
+  int64_t kv_head;   // the first
+  int64_t kv_heads;  // how many; more than one where their rows lie side by side
+  int64_t begin;     // tokens
+  int64_t end;
+  int64_t split;
+  bool whole;  // the only split of its sequence: write the outputs, not a partial result
+};
+
+// Computes one item.  The only thing that differs between the CPU kernels.
+using Attend = void (*)(const Launch& launch, const WorkItem& item);
+
+// Runs every item and the combine on the plan's threads; returns when done.
+void run(const Launch& launch, Attend attend);
+
+void run_avx512_bf16(const Launch& launch);
+void run_avx512_f16(const Launch& launch);
+void run_avx512_f32(const Launch& launch);
+void run_avx2_bf16(const Launch& launch);
+void run_avx2_f16(const Launch& launch);
+void run_avx2_f32(const Launch& launch);
+void run_generic_bf16(const Launch& launch);
+void run_generic_f16(const Launch& launch);
+void run_generic_f32(const Launch& launch);
+void run_reference_bf16(const Launch& launch);
+void run_reference_f16(const Launch& launch);
+void run_reference_f32(const Launch& launch);
+
+}  // namespace flashdec::cpu

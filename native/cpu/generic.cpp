@@ -1,0 +1,17 @@
+#include "cpu/vector_generic.h"
+
+#include "cpu/body.h"
+
+namespace flashdec::cpu {
+
+void run_generic_bf16(const Launch& launch) {
+  run(launch, Body<Generic, Bf16>::attend);
+}
+void run_generic_f16(const Launch& launch) {
+  run(launch, Body<Generic, F16>::attend);
+}
+void run_generic_f32(const Launch& launch) {
+  run(launch, Body<Generic, float>::attend);
+}
+
+}  // namespace flashdec::cpu

@@ -1,0 +1,89 @@
+// The readable specification of the CPU kernels: one token after the other, in plain C++.
+
+#include <cmath>
+
+#include "core/convert.h"
+#include "core/plan.h"
+#include "cpu/backend.h"
+#include "cpu/rows.h"
+
+namespace flashdec::cpu {
+namespace {
+
+constexpr int64_t kMaxRow = 256;
+
+template <class E>
+float scaled_score(const Problem& problem, const E* q, const E* k) {
+  float sum = 0.0f;
+  for (int64_t d = 0; d < problem.head_dim; ++d)
+    sum += to_float(q[d]) * to_float(k[d]);
+  return sum * problem.scale * kLog2E;
+}
+
+template <class E>
+void add_token(const Problem& problem, float score, const E* v, SoftmaxState* state, float* o) {
+  const float m = fmaxf(state->m, score);
+  const float keep = rescale_factor(state->m, m);
+  const float p = exp2f(score - reference_score(m));
+  state->m = m;
+  state->l = state->l * keep + p;
+  for (int64_t d = 0; d < problem.head_dim_v; ++d)
+    o[d] = o[d] * keep + p * to_float(v[d]);
+}
+
+template <class E>
+void store(const Launch& launch, const WorkItem& item, int64_t head, SoftmaxState state,
+           const float* o) {
+  const int64_t count = launch.plan.problem.head_dim_v;
+  if (item.whole) {
+    E* target = static_cast<E*>(output_row(launch, item.sequence, head));
+    for (int64_t d = 0; d < count; ++d)
+      from_float(o[d] / state.l, target + d);
+    store_lse(launch, item.sequence, head, state);
+    return;
+  }
+  const int64_t part = part_index(launch, item.sequence, head, item.split);
+  launch.workspace.states[part] = state;
+  for (int64_t d = 0; d < count; ++d)
+    launch.workspace.values[part * count + d] = o[d];
+}
+
+template <class E>
+void attend_kv_head(const Launch& launch, const WorkItem& item) {
+  const Problem& problem = launch.plan.problem;
+  const int64_t first = item.kv_head * problem.group;
+  for (int64_t head = first; head < first + problem.group; ++head) {
+    const E* q = static_cast<const E*>(query_row(launch, item.sequence, head));
+    SoftmaxState state = empty_state();
+    float o[kMaxRow] = {};
+    TileRows rows;
+    for (int64_t t = item.begin; t < item.end; ++t) {
+      if (!find_rows(launch, item, t, 1, &rows)) return poison(launch, item);
+      const float score = scaled_score(problem, q, reinterpret_cast<const E*>(rows.k[0]));
+      add_token(problem, score, reinterpret_cast<const E*>(rows.v[0]), &state, o);
+    }
+    store<E>(launch, item, head, state, o);
+  }
+}
+
+template <class E>
+void attend(const Launch& launch, const WorkItem& item) {
+  WorkItem one = item;
+  one.kv_heads = 1;
+  for (; one.kv_head < item.kv_head + item.kv_heads; ++one.kv_head)
+    attend_kv_head<E>(launch, one);
+}
+
+}  // namespace
+
+void run_reference_bf16(const Launch& launch) {
+  run(launch, attend<Bf16>);
+}
+void run_reference_f16(const Launch& launch) {
+  run(launch, attend<F16>);
+}
+void run_reference_f32(const Launch& launch) {
+  run(launch, attend<float>);
+}
+
+}  // namespace flashdec::cpu

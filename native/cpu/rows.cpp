@@ -1,0 +1,112 @@
+#include "cpu/rows.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/convert.h"
+#include "core/plan.h"
+
+namespace flashdec::cpu {
+namespace {
+
+template <class E>
+void fill(void* row, int64_t count, float value) {
+  E element;
+  from_float(value, &element);
+  std::fill_n(static_cast<E*>(row), count, element);
+}
+
+}  // namespace
+
+bool find_rows(const Launch& launch, const WorkItem& item, int64_t begin, int64_t count,
+               TileRows* rows) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const int64_t size = element_size(problem.aux_element);
+  const int64_t k_step = x.k_strides.token * size;
+  const int64_t v_step = x.v_strides.token * size;
+  const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
+  int64_t page = begin / page_size;
+  int64_t slot = begin % page_size;
+  for (int64_t t = 0; t < count; ++page, slot = 0) {
+    int64_t block = item.sequence;
+    if (problem.paged()) {
+      block = x.page_table[item.sequence * x.page_table_stride + page];
+      if (block < 0 || block >= problem.num_pages) return false;
+    }
+    const auto* k = static_cast<const unsigned char*>(x.k) +
+                    (block * x.k_strides.batch + item.kv_head * x.k_strides.head) * size;
+    const auto* v = static_cast<const unsigned char*>(x.v) +
+                    (block * x.v_strides.batch + item.kv_head * x.v_strides.head) * size;
+    for (; t < count && slot < page_size; ++t, ++slot) {
+      rows->k[t] = k + slot * k_step;
+      rows->v[t] = v + slot * v_step;
+    }
+  }
+  return true;
+}
+
+const void* query_row(const Launch& launch, int64_t sequence, int64_t head) {
+  const Strides& strides = launch.operands.q_strides;
+  const int64_t offset = sequence * strides.batch + head * strides.head;
+  return static_cast<const unsigned char*>(launch.operands.q) +
+         offset * element_size(launch.plan.problem.element);
+}
+
+void* output_row(const Launch& launch, int64_t sequence, int64_t head) {
+  const Strides& strides = launch.operands.o_strides;
+  const int64_t offset = sequence * strides.batch + head * strides.head;
+  return static_cast<unsigned char*>(launch.operands.o) +
+         offset * element_size(launch.plan.problem.element);
+}
+
+void store_lse(const Launch& launch, int64_t sequence, int64_t head, SoftmaxState state) {
+  const Operands& x = launch.operands;
+  if (x.lse != nullptr)
+    x.lse[sequence * x.lse_stride_batch + head * x.lse_stride_head] = state_lse(state);
+}
+
+int64_t part_index(const Launch& launch, int64_t sequence, int64_t head, int64_t split) {
+  return (sequence * launch.plan.problem.q_heads + head) * launch.plan.schedule.max_splits + split;
+}
+
+void store_constant_row(const Launch& launch, int64_t sequence, int64_t head, float o,
+                        SoftmaxState state) {
+  void* row = output_row(launch, sequence, head);
+  const int64_t count = launch.plan.problem.head_dim_v;
+  switch (launch.plan.problem.element) {
+    case FLASHDEC_FLOAT16:
+      fill<F16>(row, count, o);
+      break;
+    case FLASHDEC_BFLOAT16:
+      fill<Bf16>(row, count, o);
+      break;
+    default:
+      fill<float>(row, count, o);
+      break;
+  }
+  store_lse(launch, sequence, head, state);
+}
+
+void poison(const Launch& launch, const WorkItem& item) {
+  report_fault(launch, FLASHDEC_FAULT_PAGE);
+  const int64_t group = launch.plan.problem.group;
+  const int64_t end = (item.kv_head + item.kv_heads) * group;
+  for (int64_t head = item.kv_head * group; head < end; ++head) {
+    if (item.whole) {
+      store_constant_row(launch, item.sequence, head, NAN, poisoned_state());
+      continue;
+    }
+    const int64_t part = part_index(launch, item.sequence, head, item.split);
+    launch.workspace.states[part] = poisoned_state();
+    std::fill_n(launch.workspace.values + part * launch.plan.problem.head_dim_v,
+                launch.plan.problem.head_dim_v, NAN);
+  }
+}
+
+void report_fault(const Launch& launch, uint32_t fault) {
+  if (launch.operands.status != nullptr)
+    __atomic_fetch_or(launch.operands.status, fault, __ATOMIC_RELAXED);
+}
+
+}  // namespace flashdec::cpu

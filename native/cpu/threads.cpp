@@ -1,0 +1,175 @@
+// One job at a time.  Workers take tickets to join it: when the items are gone the caller tears up
+// the tickets that are left, so it never waits for a worker that is still waking up.
+//
+// Workers spin for a moment after a job, since the next one (the combine, the next layer) mostly
+// follows at once, then sleep.
+
+#include "cpu/threads.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace flashdec::cpu {
+namespace {
+
+constexpr auto kSpin = std::chrono::microseconds(50);
+
+void pause() {
+#if FLASHDEC_X86
+  __builtin_ia32_pause();
+#else
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+template <class Condition>
+bool spin_until(Condition condition) {
+  const auto limit = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (condition()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < limit);
+  return false;
+}
+
+class Pool {
+ public:
+  // False if another caller has the pool.
+  bool run(uint32_t threads, int64_t items, ItemFunction function, const void* context) {
+    if (busy_.exchange(true, std::memory_order_acquire)) return false;
+    grow(threads - 1);
+    open_job(threads - 1, items, function, context);
+    take_items();
+    close_job();
+    busy_.store(false, std::memory_order_release);
+    return true;
+  }
+
+ private:
+  void grow(uint32_t wanted) {
+    while (workers_ < wanted) {
+      try {
+        std::thread(&Pool::work, this).detach();
+      } catch (const std::system_error&) {
+        return;  // fewer threads do the same work
+      }
+      ++workers_;
+    }
+  }
+
+  void open_job(uint32_t tickets, int64_t items, ItemFunction function, const void* context) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      function_ = function;
+      context_ = context;
+      items_ = items;
+      next_.store(0, std::memory_order_relaxed);
+      tickets_ = tickets;
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+  }
+
+  void take_items() {
+    for (;;) {
+      const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= items_) return;
+      function_(context_, index);
+    }
+  }
+
+  void close_job() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      tickets_ = 0;
+    }
+    const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
+    if (spin_until(finished)) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, finished);
+  }
+
+  // Waits for a job later than `seen` and joins it if a ticket is left; returns its generation.
+  uint64_t join_next_job(uint64_t seen, bool* joined) {
+    const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+    spin_until(changed);
+    std::unique_lock<std::mutex> lock(mutex_);
+    wake_.wait(lock, changed);
+    *joined = tickets_ > 0;
+    if (*joined) {
+      --tickets_;
+      running_.fetch_add(1, std::memory_order_relaxed);
+    }
+    return generation_.load(std::memory_order_relaxed);
+  }
+
+  void leave_job() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (running_.fetch_sub(1, std::memory_order_release) == 1) done_.notify_one();
+  }
+
+  void work() {
+    sigset_t all;
+    sigfillset(&all);  // signals are the application's threads' business
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    for (uint64_t seen = 0;;) {
+      bool joined;
+      seen = join_next_job(seen, &joined);
+      if (!joined) continue;
+      take_items();
+      leave_job();
+    }
+  }
+
+  std::atomic<bool> busy_{false};
+  uint32_t workers_ = 0;  // only the caller that has the pool touches it
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::atomic<uint64_t> generation_{0};
+  uint32_t tickets_ = 0;
+  std::atomic<uint32_t> running_{0};
+  std::atomic<int64_t> next_{0};
+  int64_t items_ = 0;
+  ItemFunction function_ = nullptr;
+  const void* context_ = nullptr;
+};
+
+// Never destroyed: its threads may outlive every static object.  Another one takes its place in the
+// child of a fork, which has none of the threads and maybe a mutex that nobody will unlock.
+std::atomic<Pool*> the_pool{nullptr};
+
+void forget_pool() {
+  the_pool.store(nullptr, std::memory_order_relaxed);
+}
+
+Pool& pool() {
+  static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
+  static_cast<void>(registered);
+  Pool* current = the_pool.load(std::memory_order_acquire);
+  if (current != nullptr) return *current;
+  Pool* fresh = new Pool;
+  if (the_pool.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *current;
+}
+
+}  // namespace
+
+void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context) {
+  if (items < threads) threads = static_cast<uint32_t>(items);
+  if (threads > 1 && pool().run(threads, items, function, context)) return;
+  for (int64_t i = 0; i < items; ++i)
+    function(context, i);
+}
+
+}  // namespace flashdec::cpu

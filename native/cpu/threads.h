@@ -1,0 +1,15 @@
+// The library's own small thread pool.
+#pragma once
+
+#include <cstdint>
+
+namespace flashdec::cpu {
+
+using ItemFunction = void (*)(const void* context, int64_t index);
+
+// Calls function(context, i) for every i in [0, items), on up to `threads` threads of which the
+// caller is one, and returns when all are done.  If the pool is busy with another caller's work, or
+// no thread can be made, the caller does everything.  Works in the child of a fork.
+void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context);
+
+}  // namespace flashdec::cpu

@@ -1,0 +1,16 @@
+// Stands in for the CUDA backend in a build without CUDA.
+
+#include "core/status.h"
+#include "cuda/backend.h"
+
+namespace flashdec::cuda {
+
+CudaDevice find_device(CUstream_st*, bool required) {
+  if (required)
+    refuse(FLASHDEC_NO_DEVICE,
+           "this build of libflashdecoding.so has no CUDA kernels; build it with FLASHDEC_CUDA=ON "
+           "to run on a GPU");
+  return {-1, 0, 0, 0};
+}
+
+}  // namespace flashdec::cuda

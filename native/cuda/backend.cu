@@ -1,0 +1,216 @@
+// Devices, contexts and errors: everything of the CUDA backend that is not a kernel.
+
+#include "cuda/backend.h"
+
+#include <memory>
+
+#include "core/plan.h"
+#include "core/status.h"
+#include "core/validate.h"
+#include "core/workspace.h"
+#include "cuda/driver.h"
+#include "cuda/launch.h"
+
+namespace flashdec::cuda {
+namespace {
+
+constexpr int kEntryVersion = 12000;  // of the driver's functions used here
+
+void* entry_point(const char* name) {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+  const cudaError_t error =
+      cudaGetDriverEntryPointByVersion(name, &function, kEntryVersion, cudaEnableDefault, &found);
+  if (error != cudaSuccess || found != cudaDriverEntryPointSuccess)
+    refuse(FLASHDEC_NO_DEVICE, "the CUDA driver has no %s; it is older than CUDA %d", name,
+           kEntryVersion / 1000);
+  return function;
+}
+
+template <class Function>
+void find(Function& target, const char* name) {
+  target = reinterpret_cast<Function>(entry_point(name));
+}
+
+Driver find_driver() {
+  Driver found;
+  find(found.get_current, "cuCtxGetCurrent");
+  find(found.get_device, "cuCtxGetDevice");
+  find(found.push, "cuCtxPushCurrent");
+  find(found.pop, "cuCtxPopCurrent");
+  find(found.stream_context, "cuStreamGetCtx");
+  find(found.retain_primary, "cuDevicePrimaryCtxRetain");
+  find(found.release_primary, "cuDevicePrimaryCtxRelease");
+  return found;
+}
+
+// The default streams of the driver API belong to whichever context is current.
+bool is_default(CUstream_st* stream) {
+  return stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD;
+}
+
+void check_driver(CUresult result, const char* what) {
+  if (result != CUDA_SUCCESS)
+    refuse(FLASHDEC_CUDA_ERROR, "%s failed with CUDA driver error %d", what,
+           static_cast<int>(result));
+}
+
+CUcontext context_of(CUstream_st* stream) {
+  CUcontext context = nullptr;
+  if (is_default(stream)) {
+    check_driver(driver().get_current(&context), "cuCtxGetCurrent");
+  } else {
+    check_driver(driver().stream_context(stream, &context), "cuStreamGetCtx");
+  }
+  return context;
+}
+
+int32_t device_of(CUcontext context) {
+  CUdevice device = 0;
+  check_driver(driver().push(context), "cuCtxPushCurrent");
+  const CUresult result = driver().get_device(&device);
+  CUcontext popped;
+  check_driver(driver().pop(&popped), "cuCtxPopCurrent");
+  check_driver(result, "cuCtxGetDevice");
+  return device;
+}
+
+[[noreturn]] void refuse_no_device(cudaError_t error) {
+  int version = 0;  // of the driver: 1000 * major + 10 * minor, 0 if there is none
+  cudaDriverGetVersion(&version);
+  if (version == 0)
+    refuse(FLASHDEC_NO_DEVICE, "no NVIDIA driver is installed; a CPU plan needs none");
+  if (version < CUDART_VERSION / 1000 * 1000)
+    refuse(FLASHDEC_NO_DEVICE,
+           "the NVIDIA driver is for CUDA %d.%d; this build needs %d.0 or later", version / 1000,
+           version % 1000 / 10, CUDART_VERSION / 1000);
+  refuse(FLASHDEC_NO_DEVICE, "no GPU is usable (%s); a CPU plan needs none",
+         error != cudaSuccess ? cudaGetErrorString(error) : "the driver lists none");
+}
+
+int attribute(cudaDeviceAttr which, int32_t device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+void check_pointer_place(const char* name, const void* pointer, int32_t device) {
+  if (pointer == nullptr) return;
+  cudaPointerAttributes place;
+  check(cudaPointerGetAttributes(&place, pointer), "cudaPointerGetAttributes");
+  if (place.type != cudaMemoryTypeDevice && place.type != cudaMemoryTypeManaged)
+    refuse(FLASHDEC_WRONG_DEVICE, "%s is host memory at %p; the plan runs on CUDA device %d", name,
+           pointer, device);
+  if (place.type == cudaMemoryTypeDevice && place.device != device)
+    refuse(FLASHDEC_WRONG_DEVICE, "%s is memory of CUDA device %d; the plan runs on device %d",
+           name, place.device, device);
+}
+
+void check_pointers(const Launch& launch) {
+  const Operands& x = launch.operands;
+  const int32_t device = launch.plan.device;
+  check_pointer_place("q", x.q, device);
+  check_pointer_place("k", x.k, device);
+  check_pointer_place("v", x.v, device);
+  check_pointer_place("o", x.o, device);
+  check_pointer_place("lse", x.lse, device);
+  check_pointer_place("kv_len", x.kv_len, device);
+  check_pointer_place("page_table", x.page_table, device);
+  check_pointer_place("status", x.status, device);
+  check_pointer_place("workspace", launch.workspace.states, device);
+}
+
+// Rows of `width` words, `stride` words apart on the device, packed on the host.
+std::unique_ptr<int32_t[]> copy_rows(const int32_t* source, int64_t rows, int64_t width,
+                                     int64_t stride, cudaStream_t stream) {
+  std::unique_ptr<int32_t[]> host(new int32_t[static_cast<size_t>(rows * width)]);
+  const size_t bytes = static_cast<size_t>(width) * sizeof(int32_t);
+  for (int64_t row = 0; row < rows; ++row)
+    check(cudaMemcpyAsync(host.get() + row * width, source + row * stride, bytes,
+                          cudaMemcpyDeviceToHost, stream),
+          "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  return host;
+}
+
+}  // namespace
+
+const Driver& driver() {
+  static const Driver found = find_driver();
+  return found;
+}
+
+void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess)
+    refuse(FLASHDEC_CUDA_ERROR, "%s failed: %s", what, cudaGetErrorString(error));
+}
+
+CudaDevice find_device(CUstream_st* stream, bool required) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    if (required) refuse_no_device(error);
+    return {-1, 0, 0, 0};
+  }
+  const CUcontext context = context_of(stream);
+  CudaDevice device;
+  device.ordinal = context != nullptr ? device_of(context) : 0;
+  device.arch = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device.ordinal) +
+                attribute(cudaDevAttrComputeCapabilityMinor, device.ordinal);
+  device.sm_count = attribute(cudaDevAttrMultiProcessorCount, device.ordinal);
+  device.smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device.ordinal);
+  return device;
+}
+
+ContextGuard::ContextGuard(CUstream_st* stream, int32_t device) : device_(device) {
+  CUcontext context = context_of(stream);
+  if (context == nullptr) {  // this thread has none: take the device's own for the moment
+    check_driver(driver().retain_primary(&context, device), "cuDevicePrimaryCtxRetain");
+    retained_ = true;
+  }
+  check_driver(driver().push(context), "cuCtxPushCurrent");
+  pushed_ = true;
+  CUdevice actual = -1;
+  driver().get_device(&actual);
+  if (actual == device) return;
+  release();
+  refuse(FLASHDEC_WRONG_DEVICE, "the stream is of CUDA device %d; the plan runs on device %d",
+         static_cast<int>(actual), device);
+}
+
+ContextGuard::~ContextGuard() {
+  release();
+}
+
+void ContextGuard::release() {
+  CUcontext popped;
+  if (pushed_) driver().pop(&popped);
+  if (retained_) driver().release_primary(device_);
+}
+
+void check_contents(const Launch& launch) {
+  if (!launch.plan.check_contents) return;
+  const Problem& problem = launch.plan.problem;
+  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(launch.stream, &capturing), "cudaStreamIsCapturing");
+  if (capturing != cudaStreamCaptureStatusNone)
+    refuse(
+        FLASHDEC_CUDA_ERROR,
+        "the stream is capturing a graph; FLASHDEC_CHECK=1 synchronises, which a capture forbids");
+  check_pointers(launch);
+  Operands host = launch.operands;
+  std::unique_ptr<int32_t[]> lengths, table;
+  if (host.kv_len != nullptr) {
+    lengths = copy_rows(host.kv_len, 1, problem.batch, 0, launch.stream);
+    host.kv_len = lengths.get();
+  }
+  if (host.page_table != nullptr) {
+    const int64_t width = problem.table_width();
+    table = copy_rows(host.page_table, problem.batch, width, host.page_table_stride, launch.stream);
+    host.page_table = table.get();
+    host.page_table_stride = width;
+  }
+  validate_contents(problem, host);
+}
+
+}  // namespace flashdec::cuda

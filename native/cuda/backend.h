@@ -1,0 +1,23 @@
+// The CUDA backend as the core sees it: plain C++, no CUDA header.  Built from backend.cu and the
+// kernel folders, or from absent.cpp where the build has no CUDA.
+#pragma once
+
+#include "core/device.h"
+#include "core/kernel.h"
+
+namespace flashdec::cuda {
+
+// The device of the stream, or of the calling thread where it is NULL.  Where none is usable:
+// refuses with the driver's reason if one is required, else ordinal -1.
+CudaDevice find_device(CUstream_st* stream, bool required);
+
+constexpr int64_t kSimpleTile = 16;
+constexpr int64_t kSimpleHeads = 8;
+constexpr int64_t kSimpleSmem = 33 * 1024;
+constexpr int64_t kSimpleBlocksPerSm = 2;  // its registers allow no more
+
+void run_simple_bf16(const Launch& launch);
+void run_simple_f16(const Launch& launch);
+void run_simple_f32(const Launch& launch);
+
+}  // namespace flashdec::cuda

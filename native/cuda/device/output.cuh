@@ -1,0 +1,25 @@
+// Where results go: the outputs, or the partial results of a split.
+#pragma once
+
+#include "cuda/device/element.cuh"
+#include "cuda/params.h"
+
+namespace flashdec::cuda {
+
+template <class E>
+__device__ inline E* output_row(const Params& p, int64_t sequence, int64_t head) {
+  return static_cast<E*>(p.x.o) + sequence * p.x.o_strides.batch + head * p.x.o_strides.head;
+}
+
+__device__ inline void store_lse(const Params& p, int64_t sequence, int64_t head,
+                                 SoftmaxState state) {
+  if (p.x.lse != nullptr)
+    p.x.lse[sequence * p.x.lse_stride_batch + head * p.x.lse_stride_head] = state_lse(state);
+}
+
+__device__ inline int64_t part_index(const Params& p, int64_t sequence, int64_t head,
+                                     int64_t split) {
+  return (sequence * p.problem.q_heads + head) * p.schedule.max_splits + split;
+}
+
+}  // namespace flashdec::cuda

@@ -1,0 +1,22 @@
+// The few functions of the driver that the runtime has no equal for, found at run time: the library
+// must load where there is no driver.
+#pragma once
+
+#include <cuda.h>
+
+namespace flashdec::cuda {
+
+struct Driver {
+  decltype(&cuCtxGetCurrent) get_current;
+  decltype(&cuCtxGetDevice) get_device;
+  decltype(&cuCtxPushCurrent) push;
+  decltype(&cuCtxPopCurrent) pop;
+  decltype(&cuStreamGetCtx) stream_context;
+  decltype(&cuDevicePrimaryCtxRetain) retain_primary;
+  decltype(&cuDevicePrimaryCtxRelease) release_primary;
+};
+
+// Refuses if the driver lacks one of them.
+const Driver& driver();
+
+}  // namespace flashdec::cuda

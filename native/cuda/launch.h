@@ -1,0 +1,40 @@
+// What surrounds every launch: the right context, FLASHDEC_CHECK, error codes into refusals.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include "core/kernel.h"
+
+namespace flashdec::cuda {
+
+// Refuses with CUDA's own words if `error` is one; `what` names the call.
+void check(cudaError_t error, const char* what);
+
+// Makes the stream's context current for its lifetime, and the caller's again after that.  Refuses
+// a stream of another device than the plan's.
+class ContextGuard {
+ public:
+  ContextGuard(CUstream_st* stream, int32_t device);
+  ~ContextGuard();
+  ContextGuard(const ContextGuard&) = delete;
+  ContextGuard& operator=(const ContextGuard&) = delete;
+
+ private:
+  void release();
+
+  bool pushed_ = false;
+  bool retained_ = false;
+  int32_t device_;
+};
+
+// FLASHDEC_CHECK=1: pointers, lengths and page ids, with a synchronisation.
+void check_contents(const Launch& launch);
+
+// The grid of a kernel whose blocks loop over `items`.
+inline unsigned grid_for(int64_t items) {
+  constexpr int64_t kMost = INT32_MAX;
+  return static_cast<unsigned>(items < kMost ? items : kMost);
+}
+
+}  // namespace flashdec::cuda

@@ -1,0 +1,122 @@
+/*
+ * flashdec_dlpack.h - flashdec_args from arrays of other libraries.
+ *
+ * Copyright 2026 The flashdec authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * flashdec.h takes pointers and strides.  The functions here fill them in from
+ * arrays that know their own shape, and check them against the plan on the way:
+ * dtype, device, shape, innermost stride, writability.  They allocate nothing
+ * and keep nothing.
+ *
+ * Three kinds of array are understood:
+ *   DLPack tensors           a DLTensor in memory, for C, C++ and Rust
+ *   Python objects whose     the table's functions are called with the object,
+ *   type has an exchange     in about 0.1 us; PyTorch >= 2.10
+ *   table of DLPack 1.3
+ *   PyCapsules               of __dlpack__() and of NumPy's __array_struct__
+ *
+ * The library has no symbol of libpython: what it needs of Python comes in
+ * flashdec_object_reader as pointers.  Functions that take objects must be
+ * called with the GIL held (ctypes.PyDLL) in a thread attached to Python.
+ *
+ * Sources: DLPack 1.3, dlpack.h ("C Exchange API"); NumPy reference, "The array
+ * interface protocol", C-struct access.
+ */
+#ifndef FLASHDEC_DLPACK_H
+#define FLASHDEC_DLPACK_H
+
+#include "flashdec.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Declared by dlpack.h; any 1.x version of it will do. */
+struct DLTensor;
+
+/* The arrays of one run, in the order in which the functions below take them. */
+enum flashdec_operand {
+  FLASHDEC_OPERAND_Q = 0,          /* [batch, q_heads, head_dim] */
+  FLASHDEC_OPERAND_K = 1,          /* 4-D, by flashdec_axes */
+  FLASHDEC_OPERAND_V = 2,          /* 4-D, by flashdec_axes */
+  FLASHDEC_OPERAND_O = 3,          /* [batch, q_heads, head_dim_v], writable */
+  FLASHDEC_OPERAND_LSE = 4,        /* optional: float32 [batch, q_heads], writable */
+  FLASHDEC_OPERAND_KV_LEN = 5,     /* optional: int32 [batch] */
+  FLASHDEC_OPERAND_PAGE_TABLE = 6, /* with pages: int32 [batch, >= ceil(max_kv_len / page_size)] */
+  FLASHDEC_OPERAND_STATUS = 7,     /* optional: uint32 or int32 [1], writable */
+  FLASHDEC_OPERAND_COUNT = 8
+};
+
+/* The order of the axes of k and v. */
+enum flashdec_axes {
+  FLASHDEC_AXES_BSHD = 1, /* [batch or pages, tokens, kv_heads, head_dim] (with pages also: NHD) */
+  FLASHDEC_AXES_BHSD = 2  /* [batch or pages, kv_heads, tokens, head_dim] (with pages also: HND) */
+};
+
+/* How the objects of one type are read. */
+enum flashdec_object_kind {
+  FLASHDEC_OBJECT_EXCHANGE = 1,     /* an instance of a type with __dlpack_c_exchange_api__ */
+  FLASHDEC_OBJECT_ARRAY_STRUCT = 2, /* a PyCapsule from __array_struct__ */
+  FLASHDEC_OBJECT_CAPSULE = 3       /* a PyCapsule from __dlpack__(), not consumed */
+};
+
+typedef struct flashdec_object_reader {
+  uint32_t struct_size;  /* sizeof(flashdec_object_reader) */
+  uint32_t kind;         /* flashdec_object_kind */
+  uint32_t opaque_dtype; /* ARRAY_STRUCT: flashdec_dtype of elements of kind 'V'; 0: refused */
+  uint32_t reserved;     /* 0 */
+  const void* exchange;  /* EXCHANGE: the DLPackExchangeAPI */
+  void* (*capsule_pointer)(void* capsule, const char* name); /* PyCapsule_GetPointer */
+  const char* (*capsule_name)(void* capsule);                /* PyCapsule_GetName */
+} flashdec_object_reader;
+
+/* One array argument; object NULL: absent. */
+typedef struct flashdec_object {
+  const flashdec_object_reader* reader;
+  void* object; /* borrowed: alive until the function returns */
+} flashdec_object;
+
+/* What an array says of itself. */
+typedef struct flashdec_array {
+  uint32_t struct_size; /* sizeof(flashdec_array), set by the caller */
+  uint32_t dtype;       /* flashdec_dtype; 0: another one */
+  uint32_t type_code;   /* DLDataTypeCode: 0 int, 1 uint, 2 float, 4 bfloat */
+  uint32_t type_bits;   /* bits of an element */
+  int32_t device_type;  /* DLDeviceType: 1 CPU, 2 CUDA, 3 pinned host, 13 CUDA managed */
+  int32_t device_id;
+  uint32_t readonly;  /* 1: must not be written */
+  int32_t ndim;       /* up to 8 */
+  void* data;         /* of the first element */
+  int64_t shape[8];   /* elements */
+  int64_t strides[8]; /* elements */
+} flashdec_array;
+
+/*
+ * Fill pointers and strides of *args from FLASHDEC_OPERAND_COUNT tensors
+ * (NULL: absent), after checking them against the plan.  axes is a
+ * flashdec_axes.  flags and uniform_kv_len of *args are left as they are;
+ * nothing is written on a refusal.
+ */
+FLASHDEC_API int32_t flashdec_args_from_dlpack(const flashdec_plan* plan, uint32_t axes,
+                                               const struct DLTensor* const* tensors,
+                                               flashdec_args* args);
+
+/*
+ * The same from FLASHDEC_OPERAND_COUNT Python objects.  Where stream is not
+ * NULL, *stream becomes the current stream of q's library on the plan's device,
+ * if q's reader is an exchange table and the plan is a CUDA one; it is left as
+ * it is otherwise.  GIL held.
+ */
+FLASHDEC_API int32_t flashdec_args_from_objects(const flashdec_plan* plan, uint32_t axes,
+                                                const flashdec_object* objects, flashdec_args* args,
+                                                struct CUstream_st** stream);
+
+/* What one object says of itself.  name is used in refusals.  GIL held. */
+FLASHDEC_API int32_t flashdec_read_object(const flashdec_object* object, const char* name,
+                                          flashdec_array* array);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FLASHDEC_DLPACK_H */

@@ -1,0 +1,65 @@
+"""Decode attention over a key/value cache: the Python face of ``libflashdecoding.so``.
+
+`decode` does it in one call.  `Descriptor`, `Plan`, `Args` and `Workspace` are for engines, which
+decide once and run many times.
+"""
+
+from __future__ import annotations
+
+from flashdec._abi import Backend, Category, Epilogue, Fault, Layout, Op
+from flashdec._library import find_library
+from flashdec._paths import get_cmake_dir, get_include
+from flashdec._version import __version__
+from flashdec.args import Args, PointerArgs
+from flashdec.decode import decode
+from flashdec.descriptor import Descriptor
+from flashdec.dtypes import DType, bfloat16, float16, float32
+from flashdec.errors import (
+    DeviceError,
+    FlashdecError,
+    InternalError,
+    InvalidArgumentError,
+    LibraryNotFoundError,
+    UnsupportedError,
+)
+from flashdec.plan import Plan, PlanInfo, Support
+from flashdec.preference import PlanPreference
+from flashdec.sku import KernelSku, PrecisionGuarantee, kernels
+from flashdec.tensor import Tensor
+from flashdec.workspace import Workspace
+
+__all__ = [
+    "Args",
+    "Backend",
+    "Category",
+    "DType",
+    "Descriptor",
+    "DeviceError",
+    "Epilogue",
+    "Fault",
+    "FlashdecError",
+    "InternalError",
+    "InvalidArgumentError",
+    "KernelSku",
+    "Layout",
+    "LibraryNotFoundError",
+    "Op",
+    "Plan",
+    "PlanInfo",
+    "PlanPreference",
+    "PointerArgs",
+    "PrecisionGuarantee",
+    "Support",
+    "Tensor",
+    "UnsupportedError",
+    "Workspace",
+    "__version__",
+    "bfloat16",
+    "decode",
+    "find_library",
+    "float16",
+    "float32",
+    "get_cmake_dir",
+    "get_include",
+    "kernels",
+]

@@ -1,0 +1,352 @@
+"""Mirrors of the C headers: structures, enums and one table of prototypes.
+
+The C declaration each mirror repeats is named beside it; ``tests/abi`` compares sizes and offsets.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from ctypes import (
+    POINTER,
+    c_char,
+    c_char_p,
+    c_float,
+    c_int32,
+    c_int64,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    py_object,
+)
+from typing import Any
+
+from flashdec._library import load_library
+from flashdec.errors import InvalidArgumentError, error_for
+
+OPERANDS = ("q", "k", "v", "o", "lse", "kv_len", "page_table", "status")  # flashdec_operand
+
+PREFER_BATCH_INVARIANT = 1
+PREFER_NO_SM90A = 2
+PREFER_NO_WORKSPACE = 4
+ARGS_UNIFORM_KV_LEN = 1
+
+
+class Backend(enum.IntEnum):
+    """Where a kernel runs: ``flashdec_backend``."""
+
+    ANY = 0
+    CPU = 1
+    CUDA = 2
+
+
+class Category(enum.IntEnum):
+    """What a kernel is for: ``flashdec_category``."""
+
+    ATTENTION = 1
+
+
+class Op(enum.IntEnum):
+    """Which operation: ``flashdec_op``."""
+
+    DECODE = 1
+
+
+class Layout(enum.IntEnum):
+    """Which cache layouts a kernel reads: ``flashdec_layout``."""
+
+    STRIDED = 1
+    PAGED = 2
+    ANY = 3
+
+
+class Epilogue(enum.IntEnum):
+    """What a kernel may write beside o: ``flashdec_epilogue``."""
+
+    NONE = 1
+    LSE = 2
+
+
+class Fault(enum.IntFlag):
+    """Bits of the status word: ``flashdec_fault``."""
+
+    KV_LEN = 1
+    PAGE = 2
+
+
+class Axes(enum.IntEnum):
+    """The order of the axes of k and v: ``flashdec_axes``."""
+
+    BSHD = 1
+    BHSD = 2
+
+
+class ObjectKind(enum.IntEnum):
+    """How the objects of one type are read: ``flashdec_object_kind``."""
+
+    EXCHANGE = 1
+    ARRAY_STRUCT = 2
+    CAPSULE = 3
+
+
+class CDescriptor(ctypes.Structure):  # flashdec_descriptor
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("batch", c_int64),
+        ("q_heads", c_int64),
+        ("kv_heads", c_int64),
+        ("max_kv_len", c_int64),
+        ("head_dim", c_int64),
+        ("head_dim_v", c_int64),
+        ("page_size", c_int64),
+        ("num_pages", c_int64),
+        ("scale", c_float),
+        ("q_dtype", c_uint32),
+        ("kv_dtype", c_uint32),
+        ("alignment", c_uint32),
+    ]
+
+
+class CPreference(ctypes.Structure):  # flashdec_preference
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("max_workspace_bytes", c_int64),
+        ("split_len", c_int64),
+        ("prefer_backend", c_uint32),
+        ("num_threads", c_uint32),
+    ]
+
+
+class CArgs(ctypes.Structure):  # flashdec_args
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("q", c_void_p),
+        ("k", c_void_p),
+        ("v", c_void_p),
+        ("o", c_void_p),
+        ("lse", c_void_p),
+        ("kv_len", c_void_p),
+        ("page_table", c_void_p),
+        ("status", c_void_p),
+        ("q_stride_batch", c_int64),
+        ("q_stride_token", c_int64),
+        ("q_stride_head", c_int64),
+        ("k_stride_batch", c_int64),
+        ("k_stride_token", c_int64),
+        ("k_stride_head", c_int64),
+        ("v_stride_batch", c_int64),
+        ("v_stride_token", c_int64),
+        ("v_stride_head", c_int64),
+        ("o_stride_batch", c_int64),
+        ("o_stride_token", c_int64),
+        ("o_stride_head", c_int64),
+        ("lse_stride_batch", c_int64),
+        ("lse_stride_head", c_int64),
+        ("page_table_stride", c_int64),
+        ("uniform_kv_len", c_int64),
+    ]
+
+
+class CPlan(ctypes.Structure):  # flashdec_plan
+    _fields_ = [("opaque", c_uint64 * 128)]
+
+
+class CGuarantee(ctypes.Structure):  # flashdec_precision_guarantee
+    _fields_ = [
+        ("math_precision", c_uint32),
+        ("accumulator", c_uint32),
+        ("bit_stable_on_same_hardware", c_uint32),
+        ("deterministic", c_uint32),
+        ("batch_invariant", c_uint32),
+    ]
+
+
+class CKernelSku(ctypes.Structure):  # flashdec_kernel_sku
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("category", c_uint32),
+        ("op", c_uint32),
+        ("element", c_uint32),
+        ("aux_element", c_uint32),
+        ("layout", c_uint32),
+        ("epilogue", c_uint32),
+        ("arch", c_uint32),
+        ("backend", c_uint32),
+        ("guarantee", CGuarantee),
+        ("name", c_char * 64),
+    ]
+
+
+class CPlanFacts(ctypes.Structure):  # flashdec_plan_facts
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("backend", c_uint32),
+        ("kernel", c_uint32),
+        ("device", c_int32),
+        ("num_threads", c_uint32),
+        ("launches", c_uint32),
+        ("max_splits", c_int64),
+        ("split_len", c_int64),
+        ("tile", c_int64),
+        ("workspace_bytes", c_int64),
+        ("workspace_align", c_int64),
+    ]
+
+
+class CObjectReader(ctypes.Structure):  # flashdec_object_reader
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("kind", c_uint32),
+        ("opaque_dtype", c_uint32),
+        ("reserved", c_uint32),
+        ("exchange", c_void_p),
+        ("capsule_pointer", c_void_p),
+        ("capsule_name", c_void_p),
+    ]
+
+
+class CObject(ctypes.Structure):  # flashdec_object
+    _fields_ = [("reader", c_void_p), ("object", py_object)]
+
+
+class CArray(ctypes.Structure):  # flashdec_array
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("dtype", c_uint32),
+        ("type_code", c_uint32),
+        ("type_bits", c_uint32),
+        ("device_type", c_int32),
+        ("device_id", c_int32),
+        ("readonly", c_uint32),
+        ("ndim", c_int32),
+        ("data", c_void_p),
+        ("shape", c_int64 * 8),
+        ("strides", c_int64 * 8),
+    ]
+
+
+OBJECT_SLOTS = CObject * len(OPERANDS)
+
+
+def field_names(structure: type[ctypes.Structure]) -> list[str]:
+    """Return the names of a structure's fields, in order."""
+    return [field[0] for field in structure._fields_]
+
+
+# name: (result, arguments); structs go as addresses, which ctypes passes the fastest.
+PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+    "flashdec_select": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    "flashdec_workspace_size": (c_int32, [c_void_p, POINTER(c_uint64), POINTER(c_uint64)]),
+    "flashdec_can_implement": (c_int32, [c_void_p, c_void_p]),
+    "flashdec_run": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
+    "flashdec_sku": (c_int32, [c_void_p, c_void_p]),
+    "flashdec_plan_info": (c_int32, [c_void_p, c_void_p]),
+    "flashdec_kernel_count": (c_uint32, []),
+    "flashdec_kernel_name": (c_char_p, [c_uint32]),
+    "flashdec_kernel_info": (c_int32, [c_uint32, c_void_p]),
+    "flashdec_version": (c_char_p, []),
+    "flashdec_abi_version": (c_uint32, []),
+    "flashdec_status_string": (c_char_p, [c_int32]),
+    "flashdec_last_error": (c_char_p, []),
+    "flashdec_args_from_dlpack": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p]),
+    "flashdec_args_from_objects": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p, c_void_p]),
+    "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
+}
+
+# These call back into Python's objects, so they keep the GIL.
+_WITH_GIL = frozenset({"flashdec_args_from_objects", "flashdec_read_object"})
+
+
+def _bind(name: str) -> Any:
+    library, with_gil = load_library()
+    function = getattr(with_gil if name in _WITH_GIL else library, name)
+    function.restype, function.argtypes = PROTOTYPES[name]
+    return function
+
+
+select = _bind("flashdec_select")
+workspace_size = _bind("flashdec_workspace_size")
+can_implement = _bind("flashdec_can_implement")
+run = _bind("flashdec_run")
+sku = _bind("flashdec_sku")
+plan_info = _bind("flashdec_plan_info")
+kernel_count = _bind("flashdec_kernel_count")
+kernel_info = _bind("flashdec_kernel_info")
+version = _bind("flashdec_version")
+status_string = _bind("flashdec_status_string")
+last_error = _bind("flashdec_last_error")
+args_from_objects = _bind("flashdec_args_from_objects")
+read_object = _bind("flashdec_read_object")
+
+
+def new_pointer() -> Any:
+    """Make a NULL pointer that C can write."""
+    return c_void_p()
+
+
+def no_object() -> Any:
+    """Make the NULL of an object slot."""
+    return py_object()
+
+
+def sized(structure: type[Any]) -> Any:
+    """Make a zeroed structure with its ``struct_size`` set."""
+    return structure(struct_size=ctypes.sizeof(structure))
+
+
+def set_field(structure: Any, name: str, value: Any) -> None:
+    """Set a field, refusing what its C type cannot hold: ctypes would cut it off silently."""
+    try:
+        setattr(structure, name, value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} is {value!r}; {error}") from error
+    stored = getattr(structure, name)
+    if stored != value and not isinstance(stored, float) and (stored or value):
+        raise InvalidArgumentError(f"{name} is {value!r}; it does not fit its C type")
+
+
+def address(structure: Any) -> int:
+    """Return where a structure lives; keep the structure alive meanwhile."""
+    return ctypes.addressof(structure)
+
+
+def check(status: int) -> None:
+    """Raise the exception of a status that is not success."""
+    if status:
+        message = last_error().decode("utf-8", "replace")
+        raise error_for(status, status_string(status).decode(), message)
+
+
+def _python_api(name: str) -> int:
+    """Return the address of a function of the running interpreter."""
+    pointer = ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p).value
+    assert pointer is not None
+    return pointer
+
+
+def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = None) -> Any:
+    """Make a ``flashdec_object_reader``; whoever uses its address keeps it alive."""
+    return CObjectReader(
+        struct_size=ctypes.sizeof(CObjectReader),
+        kind=kind,
+        opaque_dtype=opaque_dtype,
+        exchange=exchange,
+        capsule_pointer=_python_api("PyCapsule_GetPointer"),
+        capsule_name=_python_api("PyCapsule_GetName"),
+    )
+
+
+def exchange_table(capsule: Any) -> int:
+    """Return the address that a type's ``__dlpack_c_exchange_api__`` holds.
+
+    Early versions of DLPack 1.3 published it as a number, later ones as a capsule.
+    """
+    if isinstance(capsule, int):
+        return capsule
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype, get_pointer.argtypes = c_void_p, [py_object, c_char_p]
+    pointer: int = get_pointer(capsule, b"dlpack_exchange_api")
+    return pointer

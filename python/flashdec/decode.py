@@ -1,0 +1,196 @@
+"""Decode attention in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+from typing import Any
+
+from flashdec import _allocate
+from flashdec._abi import Axes, Backend
+from flashdec._library import synchronize_stream
+from flashdec.args import Args, as_axes
+from flashdec.descriptor import Descriptor
+from flashdec.errors import InvalidArgumentError
+from flashdec.plan import Plan
+from flashdec.preference import PlanPreference
+from flashdec.stream import stream_pointer
+from flashdec.tensor import Tensor, describe, reader_of
+from flashdec.workspace import Workspace
+
+__all__ = ["decode"]
+
+_PLANS = 1024  # kept by descriptor
+
+_scratch = threading.local()
+
+
+def decode(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    kv_len: Any = None,
+    page_table: Any = None,
+    layout: str = "bshd",
+    scale: float | None = None,
+    out: Any = None,
+    return_lse: bool = False,
+    workspace: Workspace | None = None,
+    stream: Any = None,
+) -> Any:
+    """Attention of one new token per sequence over the sequence's key/value cache.
+
+    Parameters
+    ----------
+    q : array ``[batch, q_heads, head_dim]``
+        Queries: float32, float16 or bfloat16, of NumPy, PyTorch, JAX, CuPy or anything with DLPack.
+    k, v : array ``[batch, capacity, kv_heads, head_dim]``
+        The cache, of the dtype of q; with ``layout="bhsd"`` heads come before tokens.  With a
+        page table ``[num_pages, page_size, kv_heads, head_dim]``, or heads before tokens.
+    kv_len : int32 array ``[batch]`` or int, optional
+        Tokens of each sequence, on the device of q, or one number for all; None: the capacity.
+    page_table : int32 array ``[batch, pages]``, optional
+        Ids of the pages of each sequence.
+    layout : {"bshd", "bhsd"}
+        The order of the axes of k and v.
+    scale : float, optional
+        Of the scores; None means ``1 / sqrt(head_dim)``.
+    out : array ``[batch, q_heads, head_dim_v]``, optional
+        Where to write; None: a new array of q's library.
+    return_lse : bool
+        Whether to return the logarithm of the sum of exponentials as well.
+    workspace : Workspace, optional
+        Scratch memory; None: allocated here.
+    stream : stream object or int, optional
+        CUDA: None is the current stream of q's library.
+
+    Returns
+    -------
+    o : array ``[batch, q_heads, head_dim_v]``
+        Like q.  An empty sequence gives 0.
+    lse : float32 array ``[batch, q_heads]``
+        Only with `return_lse`: natural logarithm; an empty sequence gives -inf.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument is not as above; nothing has been written then.
+    UnsupportedError
+        If there is no kernel for it.
+    DeviceError
+        If the arrays are on different devices, or CUDA reports an error.
+
+    Notes
+    -----
+    Plans are kept by descriptor.  Arrays of JAX are complete when this returns, since JAX does not
+    know of our stream.
+    """
+    tensors = [describe(array, name) for array, name in ((q, "q"), (k, "k"), (v, "v"))]
+    axes = as_axes(layout)
+    table = None if page_table is None else describe(page_table, "page_table")
+    _check_ranks(tensors, table)
+    shape = (tensors[0].shape[0], tensors[0].shape[1], tensors[2].shape[3])
+    with _on_device(q, tensors[0].device):
+        o = out if out is not None else _allocate.empty_like(q, shape)
+        lse = _allocate.empty_like(q, shape[:2], "float32", "lse") if return_lse else None
+        args = Args(
+            q=q, k=k, v=v, o=o, lse=lse, kv_len=kv_len, page_table=page_table, layout=layout
+        )
+        written = [describe(o, "out")]
+        desc = _descriptor(tensors, written, table, axes, scale)
+        plan = _plan_for(desc, tensors[0].device, os.environ.get("FLASHDEC_ISA", ""))
+        scratch = workspace if workspace is not None else _workspace_for(plan, q)
+        plan.run(args, scratch, stream)
+        _finish_for_jax(q, plan, stream)
+    o = _allocate.hand_over(o, q) if out is None else out
+    return (o, _allocate.hand_over(lse, q)) if return_lse else o
+
+
+def _check_ranks(tensors: list[Tensor], table: Tensor | None) -> None:
+    for tensor, name, rank in zip(tensors, "qkv", (3, 4, 4), strict=True):
+        if len(tensor.shape) != rank:
+            raise InvalidArgumentError(
+                f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
+            )
+        if tensor.dtype is None:
+            raise InvalidArgumentError(
+                f"{name} has a dtype of its own; it must be float32, float16 or bfloat16"
+            )
+    if table is not None and len(table.shape) != 2:
+        raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
+
+
+def _descriptor(
+    tensors: list[Tensor],
+    written: list[Tensor],
+    table: Tensor | None,
+    axes: Axes,
+    scale: float | None,
+) -> Descriptor:
+    q, k, v = tensors
+    token_axis = 1 if axes is Axes.BSHD else 2
+    tokens = (
+        k.shape[token_axis] if table is not None else min(k.shape[token_axis], v.shape[token_axis])
+    )
+    assert q.dtype is not None
+    assert k.dtype is not None
+    return Descriptor(
+        batch=q.shape[0],
+        q_heads=q.shape[1],
+        kv_heads=k.shape[3 - token_axis],
+        max_kv_len=tokens if table is None else table.shape[1] * tokens,
+        head_dim=q.shape[2],
+        head_dim_v=v.shape[3],
+        scale=0.0 if scale is None else scale,
+        q_dtype=q.dtype,
+        kv_dtype=k.dtype,
+        page_size=0 if table is None else tokens,
+        num_pages=0 if table is None else min(k.shape[0], v.shape[0]),
+        alignment=_alignment([*tensors, *written], q.dtype.itemsize),
+    )
+
+
+def _alignment(tensors: list[Tensor], itemsize: int) -> int:
+    """Return the largest power of two, up to 16, that divides all pointers and strides in bytes."""
+    bits = 16
+    for tensor in tensors:
+        bits |= tensor.pointer
+        for extent, stride in zip(tensor.shape[:-1], tensor.strides[:-1], strict=True):
+            if extent > 1:
+                bits |= stride * itemsize
+    return max(bits & -bits, itemsize)
+
+
+@functools.lru_cache(maxsize=_PLANS)
+def _plan_for(desc: Descriptor, device: str, isa: str) -> Plan:
+    backend = Backend.CPU if device == "cpu" else Backend.CUDA
+    return Plan.select(desc, PlanPreference(prefer_backend=backend))
+
+
+def _workspace_for(plan: Plan, like: Any) -> Workspace | None:
+    """One growing buffer per thread on the CPU; on a GPU the library's allocator orders reuse."""
+    if plan.backend is not Backend.CPU or plan.workspace_size == 0:
+        return Workspace.allocate(plan, like)
+    kept: Workspace | None = getattr(_scratch, "workspace", None)
+    if kept is None or kept.nbytes < plan.workspace_size:
+        kept = _scratch.workspace = Workspace.allocate(plan)
+    return kept
+
+
+def _on_device(array: Any, device: str) -> Any:
+    """Make the device of an array the current one of its library meanwhile."""
+    library = reader_of(array, "q").library
+    if device == "cpu" or library not in ("torch", "cupy"):
+        return contextlib.nullcontext()
+    index = int(device.partition(":")[2])
+    cuda = sys.modules[library].cuda
+    return cuda.device(index) if library == "torch" else cuda.Device(index)
+
+
+def _finish_for_jax(q: Any, plan: Plan, stream: Any) -> None:
+    if plan.backend is Backend.CUDA and reader_of(q, "q").library == "jax":
+        synchronize_stream(0 if stream is None else stream_pointer(stream))

@@ -1,0 +1,253 @@
+"""A decision: which kernel, how many splits, how much workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flashdec import _abi
+from flashdec._abi import Backend
+from flashdec.args import Args, PointerArgs
+from flashdec.descriptor import Descriptor
+from flashdec.errors import InvalidArgumentError
+from flashdec.preference import PlanPreference
+from flashdec.sku import KernelSku
+from flashdec.stream import current_stream, stream_pointer
+from flashdec.workspace import Workspace
+
+__all__ = ["Plan", "PlanInfo", "Support"]
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Whether a plan can run some arguments; false in a condition if not.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether it can.
+    reason : str
+        Why not, one sentence; empty if it can.
+    """
+
+    ok: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInfo:
+    """What a plan decided: ``flashdec_plan_facts``.
+
+    Attributes
+    ----------
+    kernel : int
+        Row of the kernel table.
+    num_threads : int
+        CPU: the most threads that take part.
+    launches : int
+        CUDA: kernels that a run enqueues.
+    max_splits : int
+        Splits of a sequence of max_kv_len tokens.
+    split_len : int
+        Tokens in a split; 0: each sequence is cut into max_splits even parts.
+    tile : int
+        Tokens that the kernel takes at a time.
+    """
+
+    kernel: int
+    num_threads: int
+    launches: int
+    max_splits: int
+    split_len: int
+    tile: int
+
+
+class Plan:
+    """A kernel, splits and a workspace size, chosen for a `Descriptor` once.
+
+    Immutable; threads may share it if each run has its own workspace.  Make one with `select`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_plan",
+        "backend",
+        "descriptor",
+        "device",
+        "info",
+        "preference",
+        "sku",
+        "workspace_size",
+    )
+
+    backend: Backend
+    descriptor: Descriptor
+    preference: PlanPreference
+    device: str
+    info: PlanInfo
+    sku: KernelSku
+    workspace_size: int
+    _plan: Any
+    _address: int
+
+    def __init__(self) -> None:
+        raise TypeError("make a Plan with Plan.select(descriptor)")
+
+    @classmethod
+    def select(
+        cls,
+        desc: Descriptor,
+        preference: PlanPreference | None = None,
+        stream: Any = None,
+    ) -> Plan:
+        """Validate a problem, pick a kernel and fix the splits and the workspace size.
+
+        Parameters
+        ----------
+        desc : Descriptor
+            The problem.
+        preference : PlanPreference, optional
+            What may be chosen.
+        stream : stream object or int, optional
+            CUDA: fixes the device; None is the current device's.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a field is out of its range.
+        UnsupportedError
+            If no kernel does it, or none within the preference.
+        DeviceError
+            If a GPU is asked for and none is usable.
+        """
+        wishes = preference if preference is not None else PlanPreference()
+        c_desc, c_preference, plan = desc.to_c(), wishes.to_c(), _abi.CPlan()
+        handle = None if stream is None else stream_pointer(stream)
+        _abi.check(
+            _abi.select(
+                _abi.address(c_desc), _abi.address(c_preference), handle, _abi.address(plan)
+            )
+        )
+        return cls._wrap(plan, desc, wishes)
+
+    @classmethod
+    def _wrap(cls, plan: Any, desc: Descriptor, preference: PlanPreference) -> Plan:
+        facts = _abi.sized(_abi.CPlanFacts)
+        sku = _abi.sized(_abi.CKernelSku)
+        _abi.check(_abi.plan_info(_abi.address(plan), _abi.address(facts)))
+        _abi.check(_abi.sku(_abi.address(plan), _abi.address(sku)))
+        values = {
+            "_plan": plan,
+            "_address": _abi.address(plan),
+            "descriptor": desc,
+            "preference": preference,
+            "backend": Backend(facts.backend),
+            "device": "cpu" if facts.device < 0 else f"cuda:{facts.device}",
+            "info": PlanInfo(
+                kernel=facts.kernel,
+                num_threads=facts.num_threads,
+                launches=facts.launches,
+                max_splits=facts.max_splits,
+                split_len=facts.split_len,
+                tile=facts.tile,
+            ),
+            "sku": KernelSku.from_c(sku),
+            "workspace_size": facts.workspace_bytes,
+        }
+        self = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Plan is immutable; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Plan is immutable; {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and bytes(self) == bytes(other)
+
+    def __hash__(self) -> int:
+        return hash(bytes(self))
+
+    def __bytes__(self) -> bytes:
+        """Return the 1,024 bytes of the C plan."""
+        return bytes(self._plan)
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.sku.name}, device={self.device!r}, max_splits={self.info.max_splits}, "
+            f"split_len={self.info.split_len}, workspace_size={self.workspace_size})"
+        )
+
+    def __copy__(self) -> Plan:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        return self
+
+    def can_implement(self, args: Args | PointerArgs) -> Support:
+        """Return whether `run` would accept these arguments, and if not, why.
+
+        Parameters
+        ----------
+        args : Args or PointerArgs
+            The arguments; none of the arrays is read or written.
+        """
+        status = args.bind(self._address) or _abi.can_implement(self._address, args._address)
+        if status:
+            return Support(False, _abi.last_error().decode("utf-8", "replace"))
+        return Support(True)
+
+    def run(
+        self,
+        args: Args | PointerArgs,
+        workspace: Workspace | None = None,
+        stream: Any = None,
+    ) -> None:
+        """Compute; on a GPU enqueue the computation.
+
+        Parameters
+        ----------
+        args : Args or PointerArgs
+            Where the arrays are.
+        workspace : Workspace, optional
+            Required where `workspace_size` is not 0; unused by others until the work is done.
+        stream : stream object or int, optional
+            CUDA: the stream; None is the current stream of q's library.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If an argument is not what the plan takes; nothing has been written then.
+        DeviceError
+            If an array or the stream is of another device, or CUDA reports an error.
+        """
+        status = args.bind(self._address)
+        if status:
+            _abi.check(status)
+        pointer, nbytes = None, 0
+        if workspace is not None:
+            if workspace.device != self.device:
+                raise InvalidArgumentError(
+                    f"workspace is on {workspace.device}; the plan runs on {self.device}"
+                )
+            pointer, nbytes = workspace.pointer, workspace.nbytes
+        handle = self._stream(args) if stream is None else stream_pointer(stream)
+        status = _abi.run(self._address, args._address, pointer, nbytes, handle)
+        if status:
+            _abi.check(status)
+
+    def _stream(self, args: Args | PointerArgs) -> int | None:
+        """Return the current stream of the library that q belongs to."""
+        if self.backend is Backend.CPU or isinstance(args, PointerArgs):
+            return None
+        if args._library == "torch":
+            found: int | None = args._stream.value  # asked for in C, by bind
+            return found
+        return current_stream(args._library, int(self.device.partition(":")[2]))

@@ -1,0 +1,58 @@
+"""CUDA streams of any library."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol, runtime_checkable
+
+from flashdec.errors import InvalidArgumentError
+
+__all__ = ["CudaStream", "current_stream", "stream_pointer"]
+
+
+@runtime_checkable
+class CudaStream(Protocol):
+    """The stream protocol of CUDA Python: ``__cuda_stream__`` gives (version, address)."""
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """Return the version of the protocol and the ``CUstream``."""
+        ...
+
+
+def stream_pointer(stream: Any) -> int:
+    """Return the ``CUstream`` of a stream object.
+
+    Parameters
+    ----------
+    stream : int, or object with ``__cuda_stream__``, ``cuda_stream``, ``ptr`` or ``handle``
+        An address, or a stream of CUDA Python, PyTorch, CuPy or Numba.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is none of these.
+    """
+    if isinstance(stream, int):
+        return stream
+    if isinstance(stream, CudaStream):
+        return int(stream.__cuda_stream__()[1])
+    for attribute in ("cuda_stream", "ptr", "handle"):
+        value = getattr(stream, attribute, None)
+        if value is not None:
+            return int(value)
+    raise InvalidArgumentError(
+        f"stream is of type {type(stream).__name__}; it must be an address or a CUDA stream object"
+    )
+
+
+def current_stream(library: str, device: int) -> int:
+    """Return the current stream of an array library, 0 (the default stream) if it has none.
+
+    Libraries with a DLPack exchange table (PyTorch) are asked through it, in C, instead.
+    """
+    module = sys.modules.get(library)
+    if library == "cupy" and module is not None:
+        return int(module.cuda.get_current_stream(device).ptr)
+    if library == "torch" and module is not None:
+        return int(module.cuda.current_stream(device).cuda_stream)
+    return 0
