@@ -26,12 +26,8 @@ Device devices_for(const Choice& choice, CUstream_st* stream) {
   Device device;
   device.cpu = cpu_device();
   device.cuda = {-1, 0, 0, 0};
-  if (choice.backend == FLASHDEC_BACKEND_CPU) {
-    if (stream != nullptr)
-      refuse(FLASHDEC_INVALID_VALUE, "stream is %p but prefer_backend is the CPU; it must be NULL",
-             static_cast<void*>(stream));
-    return device;
-  }
+  validate_stream(choice.backend == FLASHDEC_BACKEND_CPU, stream);
+  if (choice.backend == FLASHDEC_BACKEND_CPU) return device;
   const bool required = choice.backend == FLASHDEC_BACKEND_CUDA || stream != nullptr;
   device.cuda = cuda::find_device(stream, required);
   return device;
@@ -106,6 +102,7 @@ int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args, void*
     const Plan loaded = load_plan(plan);
     const Operands operands = accept(loaded, args);
     validate_workspace(loaded, workspace, bytes);
+    validate_stream(loaded.device < 0, stream);
     const WorkspaceLayout layout = lay_out_workspace(loaded.problem, loaded.schedule);
     loaded.row().run({loaded, operands, open_workspace(layout, workspace), stream});
   });

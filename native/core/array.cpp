@@ -69,7 +69,7 @@ struct ArrayInterface {  // NumPy's PyArrayInterface
 constexpr int kNativeByteOrder = 0x200;
 constexpr int kWriteable = 0x400;
 
-constexpr uint32_t kDlInt = 0, kDlUint = 1, kDlFloat = 2, kDlBfloat = 4;
+constexpr uint32_t kDlInt = 0, kDlUint = 1, kDlFloat = 2, kDlBfloat = 4, kDlOther = 255;
 constexpr int32_t kDlCpu = 1, kDlCuda = 2;
 
 constexpr int32_t kMaxDims = 8;
@@ -79,6 +79,19 @@ uint32_t dtype_of(uint32_t code, uint32_t bits) {
   if (code == kDlFloat && bits == 16) return FLASHDEC_FLOAT16;
   if (code == kDlBfloat && bits == 16) return FLASHDEC_BFLOAT16;
   return 0;
+}
+
+uint32_t code_of(char kind) {
+  switch (kind) {
+    case 'i':
+      return kDlInt;
+    case 'u':
+      return kDlUint;
+    case 'f':
+      return kDlFloat;
+    default:
+      return kDlOther;
+  }
 }
 
 void check_ndim(int32_t ndim, const char* name) {
@@ -100,9 +113,12 @@ Array read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const 
            source.two);
   if ((source.flags & kNativeByteOrder) == 0)
     refuse(FLASHDEC_INVALID_VALUE, "%s has the other byte order; convert it first", name);
+  if (source.item_size < 1)
+    refuse(FLASHDEC_INVALID_VALUE, "%s has elements of %d bytes; they must have at least 1", name,
+           source.item_size);
   check_ndim(source.ndim, name);
   Array array = empty_array();
-  array.type_code = source.kind == 'i' ? kDlInt : source.kind == 'f' ? kDlFloat : kDlUint;
+  array.type_code = code_of(source.kind);
   array.type_bits = static_cast<uint32_t>(source.item_size) * 8;
   if (source.kind == 'V') {
     array.dtype = opaque_dtype;
@@ -160,7 +176,7 @@ Array read_tensor(const DLTensor* tensor, const char* name) {
   Array array = empty_array();
   const bool scalar = tensor->dtype.lanes == 1;
   array.type_code = tensor->dtype.code;
-  array.type_bits = tensor->dtype.bits;
+  array.type_bits = uint32_t{tensor->dtype.bits} * tensor->dtype.lanes;
   array.dtype = scalar ? dtype_of(tensor->dtype.code, tensor->dtype.bits) : 0;
   array.device_type = tensor->device.type;
   array.device_id = tensor->device.id;

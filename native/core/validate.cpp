@@ -143,17 +143,16 @@ void check_strides(const Problem& problem, const Array& array) {
 }
 
 // Two elements of an output at one address would make its value depend on the order of writes.
-void check_no_overlap(const char* name, int64_t row, int64_t batch, int64_t stride_batch,
-                      int64_t heads, int64_t stride_head) {
-  const bool batch_outside = stride_batch >= stride_head;
-  const int64_t inner_extent = batch_outside ? heads : batch;
+void check_no_overlap(const Problem& p, const char* name, int64_t row, int64_t stride_batch,
+                      int64_t stride_head) {
+  const bool batch_outside = p.q_heads == 1 || (p.batch > 1 && stride_batch >= stride_head);
+  const int64_t inner_extent = batch_outside ? p.q_heads : p.batch;
   const int64_t inner = batch_outside ? stride_head : stride_batch;
-  const int64_t outer_extent = batch_outside ? batch : heads;
+  const int64_t outer_extent = batch_outside ? p.batch : p.q_heads;
   const int64_t outer = batch_outside ? stride_batch : stride_head;
-  const bool inner_apart = inner_extent <= 1 || inner >= row;
-  const __int128 span = inner_extent <= 1 ? static_cast<__int128>(row)
-                                          : static_cast<__int128>(inner_extent - 1) * inner + row;
-  if (inner_apart && (outer_extent <= 1 || outer >= span)) return;
+  const bool inner_apart = inner_extent == 1 || inner >= row;
+  const __int128 gaps = inner_extent == 1 ? 0 : static_cast<__int128>(inner_extent - 1) * inner;
+  if (inner_apart && (outer_extent == 1 || outer >= gaps + row)) return;
   refuse(FLASHDEC_INVALID_STRIDE,
          "%s_stride_batch is %lld and %s_stride_head %lld; rows of %lld elements would overlap, "
          "and an output must have each element to itself",
@@ -189,8 +188,7 @@ void check_arrays(const Problem& p, const flashdec_args& a) {
     check_pointer(array.name, array.pointer, p.alignment);
     check_strides(p, array);
   }
-  check_no_overlap("o", p.head_dim_v, p.batch, p.batch > 1 ? a.o_stride_batch : INT64_MAX,
-                   p.q_heads, p.q_heads > 1 ? a.o_stride_head : 0);
+  check_no_overlap(p, "o", p.head_dim_v, a.o_stride_batch, a.o_stride_head);
 }
 
 void check_lse(const Problem& p, const flashdec_args& a) {
@@ -205,8 +203,7 @@ void check_lse(const Problem& p, const flashdec_args& a) {
              "lse_stride_%s is %lld; it must be at least 0 and reach at most 2^60 elements",
              axis == 0 ? "batch" : "head", ll(stride));
   }
-  check_no_overlap("lse", 1, p.batch, p.batch > 1 ? a.lse_stride_batch : INT64_MAX, p.q_heads,
-                   p.q_heads > 1 ? a.lse_stride_head : 0);
+  check_no_overlap(p, "lse", 1, a.lse_stride_batch, a.lse_stride_head);
 }
 
 void check_lengths(const Problem& p, const flashdec_args& a) {
@@ -353,6 +350,12 @@ Operands validate(const Plan& plan, const flashdec_args& args) {
   check_table(problem, args);
   check_optional("status", args.status, 4);
   return to_operands(problem, args);
+}
+
+void validate_stream(bool cpu, const void* stream) {
+  if (cpu && stream != nullptr)
+    refuse(FLASHDEC_INVALID_VALUE, "stream is %p but the plan is for the CPU; it must be NULL",
+           stream);
 }
 
 void validate_workspace(const Plan& plan, const void* workspace, uint64_t bytes) {

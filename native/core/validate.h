@@ -14,6 +14,9 @@ Problem validate(const flashdec_descriptor& desc);
 Choice validate(const flashdec_preference& preference);
 Operands validate(const Plan& plan, const flashdec_args& args);
 
+// A CPU plan takes no stream.
+void validate_stream(bool cpu, const void* stream);
+
 void validate_workspace(const Plan& plan, const void* workspace, uint64_t bytes);
 
 // Whether `kernel` can solve the problem on the device; the refusal says why not.

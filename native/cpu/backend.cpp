@@ -9,7 +9,6 @@
 #include <cmath>
 
 #include "core/plan.h"
-#include "core/status.h"
 #include "core/validate.h"
 #include "cpu/combine.h"
 #include "cpu/rows.h"
@@ -116,9 +115,6 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
 void run(const Launch& launch, Attend attend) {
   const Plan& plan = launch.plan;
   const Problem& problem = plan.problem;
-  if (launch.stream != nullptr)
-    refuse(FLASHDEC_INVALID_VALUE, "stream is %p but the plan runs on the CPU; it must be NULL",
-           static_cast<void*>(launch.stream));
   if (plan.check_contents) validate_contents(problem, launch.operands);
   const uint32_t threads = bytes_to_read(launch) < kInlineBytes ? 1 : plan.num_threads;
   const int64_t span = choose_span(launch, threads);

@@ -54,12 +54,20 @@
  * - 0 means "the default" in every field where a default is named below.  It
  *   is never a valid dtype or size.  Unknown flag bits are refused.
  * - Extents and strides count elements, never bytes.  The innermost stride
- *   (along head_dim) is always 1.  A stride of 0 broadcasts an input.
+ *   (along head_dim) is always 1.  A stride of 0 broadcasts an input.  A stride
+ *   along an axis of one element is not looked at.
  * - No function prints, aborts, throws, changes the caller's CUDA device or
  *   context, or keeps a pointer of the caller's after the work it enqueued.
  * - Every function may be called from any thread at any time.
  * - In one process: nothing but the functions here is exported, and the
  *   library loads on machines that have neither a GPU nor a driver.
+ *
+ * flashdec_select reads three variables of the environment:
+ *   FLASHDEC_CHECK=1        see rule 8 below
+ *   FLASHDEC_ISA            CPU: reference, generic, avx2 or avx512, exactly
+ *                           that one; unset: the best that the processor has
+ *   FLASHDEC_NUM_THREADS    CPU: threads of a plan, 1 to 1024; unset: the
+ *                           processors that the calling thread may run on
  *
  *
  * 4. The numeric contract
@@ -94,10 +102,10 @@
  *     [0, max_kv_len], or a page id outside [0, num_pages) among the live
  *     entries, reads nothing outside the cache: that sequence's o and lse
  *     become NaN, every other sequence keeps its bits, and a bit of
- *     *args.status is set.  With FLASHDEC_CHECK=1 in the environment,
- *     flashdec_run validates first (with a synchronisation) and returns
- *     FLASHDEC_INVALID_KV_LEN or FLASHDEC_INVALID_PAGE with a sentence that
- *     names the entry, and runs nothing.
+ *     *args.status is set.  With FLASHDEC_CHECK=1 in the environment when the
+ *     plan is selected, flashdec_run validates first (with a synchronisation)
+ *     and returns FLASHDEC_INVALID_KV_LEN or FLASHDEC_INVALID_PAGE with a
+ *     sentence that names the entry, and runs nothing.
  *
  * The ABI is version 0: it may change until the first release.
  */
@@ -203,7 +211,7 @@ typedef struct flashdec_descriptor {
   uint32_t struct_size; /* sizeof(flashdec_descriptor) */
   uint32_t flags;       /* 0: none is defined yet */
   int64_t batch;        /* sequences, 1 .. 2^31-1 */
-  int64_t q_heads;      /* query heads, 1 .. 2^31-1, a multiple of kv_heads */
+  int64_t q_heads;      /* query heads, a multiple of kv_heads; batch * q_heads <= 2^31-1 */
   int64_t kv_heads;     /* key/value heads, 1 .. q_heads */
   int64_t max_kv_len;   /* tokens: the bound of every length, 1 .. 2^31-1 */
   int64_t head_dim;     /* elements in a row of q and k; kernels exist for 1 .. 256 */
@@ -245,8 +253,8 @@ typedef struct flashdec_preference {
  * CPU plan a host pointer.  Outputs must not overlap inputs or the workspace.
  * All strides are in elements and >= 0.
  * ---------------------------------------------------------------------- */
-#define FLASHDEC_ARGS_UNIFORM_KV_LEN 1u /* flags: uniform_kv_len is the length of every sequence \
-                                         */
+/* flags: uniform_kv_len is the length of every sequence */
+#define FLASHDEC_ARGS_UNIFORM_KV_LEN 1u
 
 typedef struct flashdec_args {
   uint32_t struct_size;      /* sizeof(flashdec_args) */

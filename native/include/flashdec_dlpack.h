@@ -80,8 +80,8 @@ typedef struct flashdec_object {
 typedef struct flashdec_array {
   uint32_t struct_size; /* sizeof(flashdec_array), set by the caller */
   uint32_t dtype;       /* flashdec_dtype; 0: another one */
-  uint32_t type_code;   /* DLDataTypeCode: 0 int, 1 uint, 2 float, 4 bfloat */
-  uint32_t type_bits;   /* bits of an element */
+  uint32_t type_code;   /* DLDataTypeCode: 0 int, 1 uint, 2 float, 4 bfloat; 255: another one */
+  uint32_t type_bits;   /* bits of an element, all lanes */
   int32_t device_type;  /* DLDeviceType: 1 CPU, 2 CUDA, 3 pinned host, 13 CUDA managed */
   int32_t device_id;
   uint32_t readonly;  /* 1: must not be written */

@@ -299,12 +299,14 @@ def sized(structure: type[Any]) -> Any:
 
 def set_field(structure: Any, name: str, value: Any) -> None:
     """Set a field, refusing what its C type cannot hold: ctypes would cut it off silently."""
+    before = getattr(structure, name)
     try:
         setattr(structure, name, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgumentError(f"{name} is {value!r}; {error}") from error
     stored = getattr(structure, name)
     if stored != value and not isinstance(stored, float) and (stored or value):
+        setattr(structure, name, before)
         raise InvalidArgumentError(f"{name} is {value!r}; it does not fit its C type")
 
 

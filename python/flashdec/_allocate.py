@@ -14,6 +14,23 @@ from flashdec.tensor import reader_of
 __all__ = ["device_bytes", "empty_like", "hand_over", "host_bytes", "itemsize"]
 
 
+class _Fresh:
+    """A JAX array that nobody else has seen yet, so that it may still be written.
+
+    JAX arrays never change after they are made; others are refused as outputs.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.itemsize = array.dtype.itemsize
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
 def _numpy_empty(like: Any, shape: tuple[int, ...], dtype: str | None) -> Any:
     return np.empty(shape, like.dtype if dtype is None else dtype)
 
@@ -30,14 +47,12 @@ def _cupy_empty(like: Any, shape: tuple[int, ...], dtype: str | None) -> Any:
 
 
 def _jax_empty(like: Any, shape: tuple[int, ...], dtype: str | None) -> Any:
-    # JAX arrays never change after they are made, so this one must not be shown to JAX before it is
-    # written: on the CPU it is NumPy's memory, on a GPU a fresh array that nobody else has.
     element = like.dtype if dtype is None else dtype
     device = next(iter(like.devices()))
     if device.platform == "cpu":
         return np.empty(shape, element)
     jax = sys.modules["jax"]
-    return jax.device_put(jax.numpy.zeros(shape, element), device).block_until_ready()
+    return _Fresh(jax.device_put(jax.numpy.zeros(shape, element), device).block_until_ready())
 
 
 _EMPTY: dict[str, Callable[[Any, tuple[int, ...], str | None], Any]] = {
@@ -80,6 +95,8 @@ def empty_like(
 
 def hand_over(array: Any, like: Any) -> Any:
     """Return a written array in the library of `like`: JAX on the CPU adopts NumPy's memory."""
+    if isinstance(array, _Fresh):
+        return array.array
     if reader_of(like, "q").library == "jax" and isinstance(array, np.ndarray):
         return sys.modules["jax"].numpy.asarray(array)
     return array

@@ -7,10 +7,11 @@ from typing import Any
 from flashdec import _abi
 from flashdec._abi import Axes
 from flashdec.errors import InvalidArgumentError
-from flashdec.tensor import reader_of, refuse_gradients
+from flashdec.tensor import reader_of, refuse_strange_torch
 
 __all__ = ["Args", "PointerArgs"]
 
+_OUTPUTS = ("o", "lse", "status")
 _KV_LEN = _abi.OPERANDS.index("kv_len")
 
 
@@ -116,36 +117,34 @@ class Args:
     status = _operand(7)
 
     def _assign(self, index: int, value: Any) -> None:
-        if index == _KV_LEN and self._assign_uniform_length(value):
+        if index == _KV_LEN and isinstance(value, int):
+            _abi.set_field(self._struct, "uniform_kv_len", value)
+            self._struct.flags = _abi.ARGS_UNIFORM_KV_LEN
+            self._fill(index, value, None, _abi.no_object())
             return
         if value is None:
-            self._clear(index, None)
-            return
-        name = _abi.OPERANDS[index]
-        reader = reader_of(value, name)
-        if reader.library == "torch":
-            refuse_gradients(value, name)
-        passed = value if reader.prepare is None else reader.prepare(value, 0)
+            self._fill(index, None, None, _abi.no_object())
+        else:
+            name = _abi.OPERANDS[index]
+            reader = reader_of(value, name)
+            if reader.library == "torch":
+                refuse_strange_torch(value, name)
+            if reader.library == "jax" and name in _OUTPUTS:
+                raise InvalidArgumentError(
+                    f"{name} is a JAX array, which never changes; outputs must be writable"
+                )
+            passed = value if reader.prepare is None else reader.prepare(value, 0)
+            self._fill(index, value, reader.address, passed)
+            if index == 0:
+                self._library = reader.library
+        if index == _KV_LEN:
+            self._struct.flags = self._struct.uniform_kv_len = 0
+
+    def _fill(self, index: int, value: Any, reader: int | None, passed: Any) -> None:
         self._arrays[index] = value
         entry = self._entries[index]
-        entry.reader = reader.address
+        entry.reader = reader
         entry.object = passed
-        if index == 0:
-            self._library = reader.library
-
-    def _assign_uniform_length(self, value: Any) -> bool:
-        uniform = isinstance(value, int)
-        self._struct.flags = _abi.ARGS_UNIFORM_KV_LEN if uniform else 0
-        self._struct.uniform_kv_len = value if uniform else 0
-        if uniform:
-            self._clear(_KV_LEN, value)
-        return uniform
-
-    def _clear(self, index: int, value: Any) -> None:
-        self._arrays[index] = value
-        entry = self._entries[index]
-        entry.reader = None
-        entry.object = _abi.no_object()
 
     def bind(self, plan: int) -> int:
         """Read and check the arrays against the plan at an address; return the status."""

@@ -233,6 +233,11 @@ class Plan:
             _abi.check(status)
         pointer, nbytes = None, 0
         if workspace is not None:
+            if not isinstance(workspace, Workspace):
+                raise InvalidArgumentError(
+                    f"workspace is of type {type(workspace).__name__}; "
+                    "Workspace.from_array makes one of an array"
+                )
             if workspace.device != self.device:
                 raise InvalidArgumentError(
                     f"workspace is on {workspace.device}; the plan runs on {self.device}"

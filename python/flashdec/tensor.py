@@ -6,6 +6,7 @@ Three ways, the fastest that a type offers: its DLPack exchange table (PyTorch),
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,12 @@ def _library_of(kind: type) -> str:
     return kind.__module__.split(".", 1)[0]
 
 
+def _fake_tensors() -> Any:
+    """Return torch's class of tensors that only trace, if it has been imported."""
+    module = sys.modules.get("torch._subclasses.fake_tensor")
+    return () if module is None else module.FakeTensor
+
+
 def _numpy_reader(dtype: Any) -> Reader:
     reader = _NUMPY_BFLOAT16 if dtype.name == "bfloat16" else _NUMPY
     _numpy_readers[dtype] = reader
@@ -166,8 +173,20 @@ def reader_of(array: Any, name: str) -> Reader:
     return _capsule_readers[library]
 
 
-def refuse_gradients(array: Any, name: str) -> None:
-    """Refuse a torch tensor that records gradients: none would flow through a decode."""
+def refuse_strange_torch(array: Any, name: str) -> None:
+    """Refuse a torch tensor whose memory is not its value, or that records gradients.
+
+    The exchange table hands some of them out without a word.
+    """
+    torch = sys.modules["torch"]
+    if array.layout is not torch.strided:
+        raise InvalidArgumentError(f"{name} has the layout {array.layout}; it must be strided")
+    if array.is_meta or isinstance(array, _fake_tensors()):
+        raise InvalidArgumentError(f"{name} is a meta or fake tensor; it has no memory to read")
+    if array.is_neg() or array.is_conj():
+        raise InvalidArgumentError(
+            f"{name} is a lazily negated or conjugated view; pass {name}.resolve_neg()"
+        )
     if array.requires_grad:
         raise InvalidArgumentError(
             f"{name} requires grad; decode has no backward pass: "
@@ -192,7 +211,7 @@ def describe(array: Any, name: str = "array") -> Tensor:
     """
     reader = reader_of(array, name)
     if reader.library == "torch":
-        refuse_gradients(array, name)
+        refuse_strange_torch(array, name)
     passed = array if reader.prepare is None else reader.prepare(array, 0)
     source = _abi.CObject(reader=reader.address, object=passed)
     target = _abi.sized(_abi.CArray)

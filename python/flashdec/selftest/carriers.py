@@ -35,7 +35,7 @@ class Carrier:
 
 
 def _nothing(handle: Any, array: Array) -> None:
-    """The array itself was used."""
+    """Do nothing: the array itself was used."""
 
 
 def host_carrier() -> Carrier:

@@ -76,7 +76,8 @@ class Case:
 
     def __str__(self) -> str:
         """Return ``target=avx2 dtype=float16 ...``."""
-        return " ".join(f"{each.name}={_as_text(getattr(self, each.name))}" for each in fields(self))
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return " ".join(f"{name}={_as_text(value)}" for name, value in values)
 
 
 def _as_text(value: object) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks of decode attention: measured here, printed by ``flashdec.cli``."""

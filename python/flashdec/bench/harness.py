@@ -1,0 +1,154 @@
+"""From a case to results: one function per device in `HARNESSES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flashdec.bench.accuracy import check_points, error_over_bound
+from flashdec.bench.contenders import Contender, select_contenders
+from flashdec.bench.probe import calibrate
+from flashdec.bench.problem import make_problem
+from flashdec.bench.shapes import Case
+from flashdec.bench.timing import ROUNDS, Entry, Timing, interleave
+from flashdec.dtypes import DType
+from flashdec.errors import InvalidArgumentError
+
+__all__ = ["HARNESSES", "Group", "Result", "Settings", "harness_for", "samples_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is the same for every case.
+
+    Attributes
+    ----------
+    dtype : DType
+        Of q, k, v and o.
+    layout : {"bshd", "bhsd"}
+        The order of the axes of k and v.
+    page_size : int
+        Tokens in a page; 0 without pages.
+    threads : tuple of int
+        Numbers of threads to measure.
+    compare : bool
+        Whether to measure the other contenders that are installed.
+    rotation_bytes : int
+        Bytes to read before a byte is read again.
+    rounds : int
+        Interleaved pairs.
+    """
+
+    dtype: DType
+    layout: str
+    page_size: int
+    threads: tuple[int, ...]
+    compare: bool
+    rotation_bytes: int
+    rounds: int = ROUNDS
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one contender took for one case.
+
+    Attributes
+    ----------
+    contender : Contender
+        Who.
+    timing : Timing
+        How long, beside the probe.
+    error : float
+        Largest error against float64 as a fraction of the bound that flashdec promises.
+    """
+
+    contender: Contender
+    timing: Timing
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One case with one number of threads.
+
+    Attributes
+    ----------
+    case : Case
+        The shape.
+    threads : int
+        That took part.
+    reader, reader_threads : str, int
+        How the probe read; see `flashdec.bench.probe`.
+    results : tuple of Result
+        flashdec first.
+    left_out : dict
+        Why a contender is missing, by name.
+    """
+
+    case: Case
+    threads: int
+    reader: str
+    reader_threads: int
+    results: tuple[Result, ...]
+    left_out: dict[str, str]
+
+
+Harness = Callable[[Case, Settings, Callable[[], None]], "list[Group]"]
+
+
+def samples_of(settings: Settings) -> int:
+    """Return how many samples a case takes at most: how often its harness advances."""
+    contenders = len(select_contenders(settings.compare))
+    return len(settings.threads) * contenders * settings.rounds
+
+
+def _measure_cpu(case: Case, settings: Settings, advance: Callable[[], None]) -> list[Group]:
+    problem = make_problem(
+        case,
+        settings.dtype,
+        layout=settings.layout,
+        page_size=settings.page_size,
+        rotation_bytes=settings.rotation_bytes,
+    )
+    checked = check_points(problem)
+    candidates = select_contenders(settings.compare)
+    reasons = {each.name: each.refuse(problem) for each in candidates}
+    contenders = [each for each in candidates if not reasons[each.name]]
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    groups = []
+    for threads in settings.threads:
+        probe = calibrate(problem.memory, threads)
+        entries = [Entry(each.prepare(problem, threads), each.settle) for each in contenders]
+        errors = [
+            error_over_bound(problem, each.values(problem, entry.run(0)), checked)
+            for each, entry in zip(contenders, entries, strict=True)
+        ]
+        timings = interleave(
+            probe,
+            entries,
+            copies=problem.copies,
+            read_bytes=problem.read_bytes,
+            rounds=settings.rounds,
+            advance=advance,
+        )
+        results = tuple(map(Result, contenders, timings, errors))
+        groups.append(Group(case, threads, probe.reader, probe.threads, results, left_out))
+    return groups
+
+
+HARNESSES: dict[str, Harness] = {"cpu": _measure_cpu}
+
+
+def harness_for(device: str) -> Harness:
+    """Return the harness of a device.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is none yet.
+    """
+    if device not in HARNESSES:
+        raise InvalidArgumentError(
+            f"device is {device!r}; bench measures {' and '.join(HARNESSES)} only so far"
+        )
+    return HARNESSES[device]

@@ -1,0 +1,39 @@
+"""Makes the helpers of tests/ importable, and compiles native/core with shim.cpp once."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from toolchain import NATIVE, command
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """A library of native/core, as of a build with CUDA, without any kernel."""
+    target = tmp_path_factory.mktemp("unit") / "core.so"
+    x86 = int(platform.machine() in ("x86_64", "AMD64"))
+    command(
+        "g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
+        f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-I", NATIVE, "-I", NATIVE / "include",
+        HERE / "shim.cpp", *sorted((NATIVE / "core").glob("*.cpp")), "-Wl,--build-id=sha1",
+        "-o", target,
+    )  # fmt: skip
+    library = ctypes.CDLL(str(target))
+    library.flashdec_last_error.restype = ctypes.c_char_p
+    library.flashdec_kernel_name.restype = ctypes.c_char_p
+    for name in ("unit_split_length", "unit_live_splits"):
+        getattr(library, name).restype = ctypes.c_int64
+        getattr(library, name).argtypes = [ctypes.c_int64] * 4
+    for name, count in (("rescale_factor", 2), ("reference_score", 1), ("lse", 2)):
+        function = getattr(library, f"unit_{name}")
+        function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float] * count
+    return library
