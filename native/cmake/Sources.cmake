@@ -12,7 +12,9 @@ set(FLASHDEC_CORE_SOURCES
   native/core/schedule.cpp
   native/core/status.cpp
   native/core/validate.cpp
+  native/core/validate_args.cpp
   native/core/validate_arrays.cpp
+  native/core/validate_kernel.cpp
   native/core/workspace.cpp)
 
 set(FLASHDEC_CPU_SOURCES
@@ -21,7 +23,8 @@ set(FLASHDEC_CPU_SOURCES
   native/cpu/generic.cpp
   native/cpu/reference.cpp
   native/cpu/rows.cpp
-  native/cpu/threads.cpp)
+  native/cpu/threads.cpp
+  native/cpu/tile.cpp)
 
 # One file for each instruction set, with its own flags.
 set(FLASHDEC_X86_SOURCES native/cpu/avx2.cpp native/cpu/avx512.cpp)

@@ -18,6 +18,7 @@
 #include "core/plan.h"
 #include "core/softmax_state.h"
 #include "cpu/rows.h"
+#include "cpu/tile.h"
 
 namespace flashdec::cpu {
 namespace {
@@ -38,18 +39,6 @@ struct Body {
     alignas(64) float o[kHeads][kMaxRow];
     alignas(64) float p[kHeads][kTile];  // scores, then probabilities
     SoftmaxState sum[kHeads];
-  };
-
-  struct Job {
-    const Launch& launch;
-    const WorkItem& item;
-    int64_t k_head;  // bytes from one key/value head's row to the next one's
-    int64_t v_head;
-  };
-
-  struct Tile {
-    TileRows rows;  // past the end: the last token's again
-    int count;      // tokens
   };
 
   // The first n elements at p, zeros after them; reads nothing else.
@@ -99,8 +88,8 @@ struct Body {
       const E* k[NT];
       for (int t = 0; t < NT; ++t) {
         const int token = t0 + t < kTile ? t0 + t : kTile - 1;
-        k[t] = row(tile.rows.k[token]);
-        prefetch(next.rows.k[token], dim);
+        k[t] = row(tile.k[token]);
+        prefetch(next.k[token], dim);
       }
       F sums[W];
       for (int i = 0; i < W; ++i)
@@ -175,8 +164,8 @@ struct Body {
       for (int i = 0; i < NV; ++i)
         o[h][i] = V::load(state.o[first + h] + d + i * W);
     for (int t = 0; t < tile.count; ++t) {
-      const E* v = row(tile.rows.v[t]) + d;
-      prefetch(next.rows.v[t] + d * static_cast<int64_t>(sizeof(E)), NV * W);
+      const E* v = row(tile.v[t]) + d;
+      prefetch(next.v[t] + d * static_cast<int64_t>(sizeof(E)), NV * W);
       F column[NV];
       for (int i = 0; i < NV; ++i)
         column[i] = V::load(v + i * W);
@@ -197,7 +186,7 @@ struct Body {
     for (int h = 0; h < NH; ++h)
       o[h] = V::load(state.o[first + h] + d);
     for (int t = 0; t < tile.count; ++t) {
-      const F column = load_first(row(tile.rows.v[t]) + d, n);
+      const F column = load_first(row(tile.v[t]) + d, n);
       for (int h = 0; h < NH; ++h)
         o[h] = V::fma(V::broadcast(state.p[first + h][t]), column, o[h]);
     }
@@ -249,44 +238,6 @@ struct Body {
     }
   }
 
-  // ---- tiles ----
-
-  static bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* tile) {
-    const int64_t left = item.end - begin;
-    tile->count = static_cast<int>(left < kTile ? left : kTile);
-    if (!find_rows(launch, item, begin, tile->count, &tile->rows)) return false;
-    for (int t = tile->count; t < kTile; ++t) {
-      tile->rows.k[t] = tile->rows.k[tile->count - 1];
-      tile->rows.v[t] = tile->rows.v[tile->count - 1];
-    }
-    return true;
-  }
-
-  // The tile of key/value head `index` of the item.
-  static void shift_tile(const Tile& first, const Job& job, int64_t index, Tile* tile) {
-    tile->count = first.count;
-    for (int t = 0; t < kTile; ++t) {
-      tile->rows.k[t] = first.rows.k[t] + index * job.k_head;
-      tile->rows.v[t] = first.rows.v[t] + index * job.v_head;
-    }
-  }
-
-  // What to prefetch while key/value head `index` is at work: its share of the next tile's rows, in
-  // the order in which they lie in memory, which is token by token and all heads of a token.
-  static void share_tile(const Tile& next, const Job& job, int64_t index, Tile* share) {
-    const int64_t heads = job.item.kv_heads;
-    int64_t token = index * kTile / heads;
-    int64_t head = index * kTile % heads;
-    for (int t = 0; t < kTile; ++t) {
-      share->rows.k[t] = next.rows.k[token] + head * job.k_head;
-      share->rows.v[t] = next.rows.v[token] + head * job.v_head;
-      if (++head == heads) {
-        head = 0;
-        ++token;
-      }
-    }
-  }
-
   // ---- queries and results ----
 
   static void load_queries(State& state, const Launch& launch, const WorkItem& item, int64_t head) {
@@ -332,75 +283,72 @@ struct Body {
 
   // ---- one item ----
 
-  static void attend_tile(const Job& job, State* states, int64_t blocks, const Tile& first,
-                          const Tile& next) {
-    const Problem& problem = job.launch.plan.problem;
-    if (job.item.kv_heads == 1) {
-      for (int64_t i = 0; i < blocks; ++i)
-        attend_block(states[i], first, i == 0 ? next : first, problem);
-      return;
-    }
-    Tile tile, share;
-    for (int64_t index = 0; index < job.item.kv_heads; ++index) {
-      shift_tile(first, job, index, &tile);
-      share_tile(next, job, index, &share);
-      const int64_t each = blocks / job.item.kv_heads;
+  static void attend_tile(const Launch& launch, const WorkItem& item, State* states, int64_t blocks,
+                          const Tile& first, const Tile& next) {
+    const Problem& problem = launch.plan.problem;
+    const int64_t each = blocks / item.kv_heads;  // of a key/value head
+    Tile tile = first, share = next;
+    for (int64_t index = 0; index < item.kv_heads; ++index) {
+      if (item.kv_heads > 1) {
+        shift_tile(launch, first, index, &tile);
+        share_tile(launch, item, next, index, &share);
+      }
       for (int64_t i = 0; i < each; ++i)
         attend_block(states[index * each + i], tile, i == 0 ? share : tile, problem);
     }
   }
 
   // False if a page is outside the cache.
-  static bool attend_split(const Job& job, State* states, int64_t blocks) {
+  static bool attend_split(const Launch& launch, const WorkItem& item, State* states,
+                           int64_t blocks) {
     Tile tiles[2];
-    if (!find_tile(job.launch, job.item, job.item.begin, &tiles[0])) return false;
+    if (!find_tile(launch, item, item.begin, &tiles[0])) return false;
     int current = 0;
-    for (int64_t next = job.item.begin + kTile; next < job.item.end; next += kTile, current ^= 1) {
-      if (!find_tile(job.launch, job.item, next, &tiles[current ^ 1])) return false;
-      attend_tile(job, states, blocks, tiles[current], tiles[current ^ 1]);
+    for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
+      if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
+      attend_tile(launch, item, states, blocks, tiles[current], tiles[current ^ 1]);
     }
-    attend_tile(job, states, blocks, tiles[current], tiles[current]);
+    attend_tile(launch, item, states, blocks, tiles[current], tiles[current]);
     return true;
   }
 
-  static void store_results(State& state, const Job& job, int64_t head) {
+  static void store_results(State& state, const Launch& launch, const WorkItem& item,
+                            int64_t head) {
     for (int h = 0; h < state.heads; ++h) {
-      if (job.item.whole) {
-        store_output(state, h, job.launch, job.item, head + h);
+      if (item.whole) {
+        store_output(state, h, launch, item, head + h);
       } else {
-        store_part(state, h, job.launch, job.item, head + h);
+        store_part(state, h, launch, item, head + h);
       }
     }
   }
 
   // The query heads [first, first + count) of every key/value head of the item.
-  static bool attend_heads(const Job& job, int64_t first, int64_t count) {
-    const int64_t group = job.launch.plan.problem.group;
+  static bool attend_heads(const Launch& launch, const WorkItem& item, int64_t first,
+                           int64_t count) {
+    const int64_t group = launch.plan.problem.group;
     const int64_t each = ceil_div(count, kHeads);
-    const int64_t blocks = each * job.item.kv_heads;
+    const int64_t blocks = each * item.kv_heads;
     State states[kBlocks];
     int64_t heads[kBlocks];
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t done = i % each * kHeads;
-      heads[i] = (job.item.kv_head + i / each) * group + first + done;
+      heads[i] = (item.kv_head + i / each) * group + first + done;
       states[i].heads = static_cast<int>(count - done < kHeads ? count - done : kHeads);
-      load_queries(states[i], job.launch, job.item, heads[i]);
+      load_queries(states[i], launch, item, heads[i]);
     }
-    if (!attend_split(job, states, blocks)) return false;
+    if (!attend_split(launch, item, states, blocks)) return false;
     for (int64_t i = 0; i < blocks; ++i)
-      store_results(states[i], job, heads[i]);
+      store_results(states[i], launch, item, heads[i]);
     return true;
   }
 
   static void attend(const Launch& launch, const WorkItem& item) {
     constexpr int64_t kMost = kHeads * kBlocks;
-    const Operands& x = launch.operands;
-    const int64_t size = sizeof(E);
-    const Job job = {launch, item, x.k_strides.head * size, x.v_strides.head * size};
     const int64_t group = launch.plan.problem.group;
     for (int64_t first = 0; first < group; first += kMost) {
       const int64_t count = group - first < kMost ? group - first : kMost;
-      if (!attend_heads(job, first, count)) return poison(launch, item);
+      if (!attend_heads(launch, item, first, count)) return poison(launch, item);
     }
   }
 };

@@ -6,6 +6,7 @@
 #include "core/plan.h"
 #include "cpu/backend.h"
 #include "cpu/rows.h"
+#include "cpu/tile.h"
 
 namespace flashdec::cpu {
 namespace {
@@ -56,11 +57,11 @@ void attend_kv_head(const Launch& launch, const WorkItem& item) {
     const E* q = static_cast<const E*>(query_row(launch, item.sequence, head));
     SoftmaxState state = empty_state();
     float o[kMaxRow] = {};
-    TileRows rows;
+    Tile tile;
     for (int64_t t = item.begin; t < item.end; ++t) {
-      if (!find_rows(launch, item, t, 1, &rows)) return poison(launch, item);
-      const float score = scaled_score(problem, q, reinterpret_cast<const E*>(rows.k[0]));
-      add_token(problem, score, reinterpret_cast<const E*>(rows.v[0]), &state, o);
+      if (!find_tile(launch, item, t, &tile)) return poison(launch, item);
+      const float score = scaled_score(problem, q, reinterpret_cast<const E*>(tile.k[0]));
+      add_token(problem, score, reinterpret_cast<const E*>(tile.v[0]), &state, o);
     }
     store<E>(launch, item, head, state, o);
   }

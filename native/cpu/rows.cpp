@@ -18,34 +18,6 @@ void fill(void* row, int64_t count, float value) {
 
 }  // namespace
 
-bool find_rows(const Launch& launch, const WorkItem& item, int64_t begin, int64_t count,
-               TileRows* rows) {
-  const Problem& problem = launch.plan.problem;
-  const Operands& x = launch.operands;
-  const int64_t size = element_size(problem.aux_element);
-  const int64_t k_step = x.k_strides.token * size;
-  const int64_t v_step = x.v_strides.token * size;
-  const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
-  int64_t page = begin / page_size;
-  int64_t slot = begin % page_size;
-  for (int64_t t = 0; t < count; ++page, slot = 0) {
-    int64_t block = item.sequence;
-    if (problem.paged()) {
-      block = x.page_table[item.sequence * x.page_table_stride + page];
-      if (block < 0 || block >= problem.num_pages) return false;
-    }
-    const auto* k = static_cast<const unsigned char*>(x.k) +
-                    (block * x.k_strides.batch + item.kv_head * x.k_strides.head) * size;
-    const auto* v = static_cast<const unsigned char*>(x.v) +
-                    (block * x.v_strides.batch + item.kv_head * x.v_strides.head) * size;
-    for (; t < count && slot < page_size; ++t, ++slot) {
-      rows->k[t] = k + slot * k_step;
-      rows->v[t] = v + slot * v_step;
-    }
-  }
-  return true;
-}
-
 const void* query_row(const Launch& launch, int64_t sequence, int64_t head) {
   const Strides& strides = launch.operands.q_strides;
   const int64_t offset = sequence * strides.batch + head * strides.head;

@@ -5,16 +5,6 @@
 
 namespace flashdec::cpu {
 
-// The k and v rows of up to kTile tokens of one sequence and its item's first key/value head.
-struct TileRows {
-  const unsigned char* k[kTile];
-  const unsigned char* v[kTile];
-};
-
-// Finds the rows of `count` tokens from `begin`; false if a page id is outside the cache.
-bool find_rows(const Launch& launch, const WorkItem& item, int64_t begin, int64_t count,
-               TileRows* rows);
-
 const void* query_row(const Launch& launch, int64_t sequence, int64_t head);
 void* output_row(const Launch& launch, int64_t sequence, int64_t head);
 void store_lse(const Launch& launch, int64_t sequence, int64_t head, SoftmaxState state);

@@ -7,13 +7,12 @@
 
 enum { BATCH = 3, Q_HEADS = 6, KV_HEADS = 2, TOKENS = 600, DIM = 24, DIM_V = 40 };
 
-#define REQUIRE(condition)                                                      \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
-      fprintf(stderr, "line %d: %s: %s\n", __LINE__, #condition,                \
-              flashdec_last_error());                                           \
-      exit(1);                                                                  \
-    }                                                                           \
+#define REQUIRE(condition)                                                               \
+  do {                                                                                   \
+    if (!(condition)) {                                                                  \
+      fprintf(stderr, "line %d: %s: %s\n", __LINE__, #condition, flashdec_last_error()); \
+      exit(1);                                                                           \
+    }                                                                                    \
   } while (0)
 
 static float q[BATCH * Q_HEADS * DIM];

@@ -18,12 +18,12 @@ struct DLDataType {
 };
 
 struct DLTensor {
-  void *data;
+  void* data;
   DLDevice device;
   int32_t ndim;
   DLDataType dtype;
-  int64_t *shape;
-  int64_t *strides;
+  int64_t* shape;
+  int64_t* strides;
   uint64_t byte_offset;
 };
 
@@ -32,7 +32,7 @@ namespace {
 constexpr int64_t kBatch = 2, kHeads = 4, kKvHeads = 2, kTokens = 8, kDim = 16;
 constexpr DLDataType kFloat32 = {2, 32, 1}, kInt32 = {0, 32, 1};
 
-void require(bool condition, const char *what) {
+void require(bool condition, const char* what) {
   if (condition) return;
   std::fprintf(stderr, "%s: %s\n", what, flashdec_last_error());
   std::exit(1);
@@ -45,10 +45,11 @@ struct Array {
 
   explicit Array(std::vector<int64_t> extents, DLDataType dtype = kFloat32) : shape(extents) {
     size_t count = 4;  // and 16 bytes in front, for byte_offset
-    for (int64_t extent : shape) count *= static_cast<size_t>(extent);
+    for (int64_t extent : shape)
+      count *= static_cast<size_t>(extent);
     memory.assign(count + 4, 1.0f);
     tensor = {memory.data(), {1, 0}, static_cast<int32_t>(shape.size()), dtype, shape.data(),
-              nullptr, 16};
+              nullptr,       16};
   }
 };
 
@@ -78,7 +79,7 @@ int main() {
   Array kv_len({kBatch}, kInt32);
   const int32_t lengths[2] = {3, 8};
   std::memcpy(&kv_len.memory[4], lengths, sizeof lengths);
-  DLTensor *tensors[FLASHDEC_OPERAND_COUNT] = {&q.tensor,   &k.tensor,      &v.tensor, &o.tensor,
+  DLTensor* tensors[FLASHDEC_OPERAND_COUNT] = {&q.tensor,   &k.tensor,      &v.tensor, &o.tensor,
                                                &lse.tensor, &kv_len.tensor, nullptr,   nullptr};
 
   flashdec_args args = {};
@@ -97,7 +98,7 @@ int main() {
     require(o.memory[static_cast<size_t>(4 + i)] == 1.0f, "the mean of ones is 1");
 
   const flashdec_args before = args;
-  const auto refused = [&](int32_t status, uint32_t axes, const char *what) {
+  const auto refused = [&](int32_t status, uint32_t axes, const char* what) {
     require(fill(axes) == status && std::memcmp(&before, &args, sizeof args) == 0, what);
   };
   refused(FLASHDEC_INVALID_VALUE, FLASHDEC_AXES_BSHD, "the other axes");

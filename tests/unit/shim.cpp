@@ -36,7 +36,9 @@ NOT_RUN(run_simple_bf16)
 NOT_RUN(run_simple_f16)
 NOT_RUN(run_simple_f32)
 
-CudaDevice find_device(CUstream_st*, bool) { return {-1, 0, 0, 0}; }
+CudaDevice find_device(CUstream_st*, bool) {
+  return {-1, 0, 0, 0};
+}
 }  // namespace flashdec::cuda
 
 extern "C" {
@@ -78,10 +80,17 @@ int32_t unit_select(const flashdec_descriptor* desc, const flashdec_preference* 
   });
 }
 
+// Leaves `byte` where the next calls will have their variables.
+void unit_dirty_stack(int32_t byte) {
+  volatile unsigned char room[64 * 1024];
+  for (volatile unsigned char& each : room)
+    each = static_cast<unsigned char>(byte);
+}
+
 void unit_kernel(uint32_t index, UnitKernel* out) {
   const Kernel& row = kernel_table().rows[index];
-  *out = {row.arch, row.needs_sm90a, row.layout, row.element, row.max_head_dim, row.alignment,
-          row.tile, row.heads, row.smem, row.blocks_per_sm};
+  *out = {row.arch,      row.needs_sm90a, row.layout, row.element, row.max_head_dim,
+          row.alignment, row.tile,        row.heads,  row.smem,    row.blocks_per_sm};
 }
 
 // Whether a CUDA kernel that is not in the table would be chosen.
@@ -113,11 +122,13 @@ int64_t unit_live_splits(int64_t max_splits, int64_t split_len, int64_t tile, in
 }
 
 void unit_f16_to_float(const uint16_t* from, float* to, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) to[i] = to_float(F16{from[i]});
+  for (int64_t i = 0; i < count; ++i)
+    to[i] = to_float(F16{from[i]});
 }
 
 void unit_bf16_to_float(const uint16_t* from, float* to, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) to[i] = to_float(Bf16{from[i]});
+  for (int64_t i = 0; i < count; ++i)
+    to[i] = to_float(Bf16{from[i]});
 }
 
 void unit_float_to_f16(const float* from, uint16_t* to, int64_t count) {
@@ -156,8 +167,14 @@ void unit_poisoned_state(float* out) {
   out[1] = state.l;
 }
 
-float unit_rescale_factor(float from, float to) { return rescale_factor(from, to); }
-float unit_reference_score(float m) { return reference_score(m); }
-float unit_lse(float m, float l) { return state_lse({m, l}); }
+float unit_rescale_factor(float from, float to) {
+  return rescale_factor(from, to);
+}
+float unit_reference_score(float m) {
+  return reference_score(m);
+}
+float unit_lse(float m, float l) {
+  return state_lse({m, l});
+}
 
 }  // extern "C"

@@ -184,6 +184,14 @@ def test_planning_is_a_pure_function(core: Any) -> None:
         assert plan(core, Machine(), desc).content == plan(core, Machine(), desc).content
 
 
+def test_padding_in_a_plan_is_zero_whatever_was_there(core: Any) -> None:
+    contents = set()
+    for byte in (0x00, 0x5A, 0xFF):
+        core.unit_dirty_stack(byte)
+        contents.add(plan(core, Machine(), {}).content)
+    assert len(contents) == 1
+
+
 @pytest.mark.parametrize(("arch", "text"), [(75, "7.5"), (61, "6.1"), (70, "7.0")])
 def test_older_devices_are_refused_by_name(core: Any, arch: int, text: str) -> None:
     with pytest.raises(RefusedError) as caught:

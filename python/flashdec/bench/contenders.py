@@ -38,7 +38,7 @@ class Contender:
     Attributes
     ----------
     name : str
-        At most 18 characters.
+        At most 16 characters.
     about : str
         What it calls, for people.
     library : str

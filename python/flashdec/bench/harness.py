@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from flashdec.bench.accuracy import check_points, error_over_bound
 from flashdec.bench.contenders import Contender, select_contenders
 from flashdec.bench.probe import calibrate
-from flashdec.bench.problem import make_problem
+from flashdec.bench.problem import check_fits, make_problem
 from flashdec.bench.shapes import Case
 from flashdec.bench.timing import ROUNDS, Entry, Timing, interleave
 from flashdec.dtypes import DType
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["HARNESSES", "Group", "Result", "Settings", "harness_for", "samples_of"]
+__all__ = ["HARNESSES", "Group", "Harness", "Result", "Settings", "harness_for", "samples_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,37 @@ class Group:
     left_out: dict[str, str]
 
 
-Harness = Callable[[Case, Settings, Callable[[], None]], "list[Group]"]
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """How the cases of one device are measured; a new device is a new row of `HARNESSES`.
+
+    Attributes
+    ----------
+    check : callable
+        ``check(case, settings)`` refuses, before anything is measured, what cannot be.
+    measure : callable
+        ``measure(case, settings, advance)`` gives a group per number of threads and calls
+        ``advance()`` after every sample.
+    """
+
+    check: Callable[[Case, Settings], None]
+    measure: Callable[[Case, Settings, Callable[[], None]], list[Group]]
 
 
 def samples_of(settings: Settings) -> int:
     """Return how many samples a case takes at most: how often its harness advances."""
     contenders = len(select_contenders(settings.compare))
     return len(settings.threads) * contenders * settings.rounds
+
+
+def _check_cpu(case: Case, settings: Settings) -> None:
+    check_fits(
+        case,
+        settings.dtype,
+        layout=settings.layout,
+        page_size=settings.page_size,
+        rotation_bytes=settings.rotation_bytes,
+    )
 
 
 def _measure_cpu(case: Case, settings: Settings, advance: Callable[[], None]) -> list[Group]:
@@ -136,7 +160,7 @@ def _measure_cpu(case: Case, settings: Settings, advance: Callable[[], None]) ->
     return groups
 
 
-HARNESSES: dict[str, Harness] = {"cpu": _measure_cpu}
+HARNESSES: dict[str, Harness] = {"cpu": Harness(_check_cpu, _measure_cpu)}
 
 
 def harness_for(device: str) -> Harness:
@@ -149,6 +173,6 @@ def harness_for(device: str) -> Harness:
     """
     if device not in HARNESSES:
         raise InvalidArgumentError(
-            f"device is {device!r}; bench measures {' and '.join(HARNESSES)} only so far"
+            f"device is {device!r}; so far bench measures {' and '.join(HARNESSES)} only"
         )
     return HARNESSES[device]

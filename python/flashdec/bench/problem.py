@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,7 @@ from flashdec.bench.shapes import Case
 from flashdec.dtypes import DType
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["Problem", "make_problem"]
+__all__ = ["Problem", "check_fits", "make_problem"]
 
 _ALIGNMENT = 4096  # bytes, of every array
 _PATTERN = 2**21 + 37  # random elements, repeated: no two rows are the same
@@ -92,15 +93,41 @@ def _aligned_bytes(nbytes: int) -> Array:
     return raw[skipped : skipped + nbytes]
 
 
-def _copies(case: Case, one: int, rotation_bytes: int) -> int:
-    copies = max(2, -(-rotation_bytes // one))
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Bytes of K or V, padded to the alignment, and of all copies of both."""
+
+    padded: int
+    total: int
+
+
+def _sizes(
+    case: Case, dtype: DType, layout: str, page_size: int, rotation_bytes: int
+) -> _Sizes:
+    half = math.prod(_cache_shape(case, layout, page_size)) * dtype.itemsize
+    padded = -(-half // _ALIGNMENT) * _ALIGNMENT
+    return _Sizes(padded, 2 * padded * max(2, -(-rotation_bytes // (2 * padded))))
+
+
+def check_fits(
+    case: Case, dtype: DType, *, layout: str, page_size: int, rotation_bytes: int
+) -> None:
+    """Refuse a case whose caches in rotation do not fit into the memory that is available.
+
+    The parameters are those of `make_problem`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If they do not.
+    """
+    needed = _sizes(case, dtype, layout, page_size, rotation_bytes).total
     available = memory_bytes("MemAvailable")
-    if available and copies * one > _MOST_OF_MEMORY * available:
+    if available and needed > _MOST_OF_MEMORY * available:
         raise InvalidArgumentError(
-            f"case {case} needs {copies * one / 1e9:.1f} GB of caches in rotation; "
+            f"case {case} needs {needed / 1e9:.1f} GB of caches in rotation; "
             f"{available / 1e9:.1f} GB of memory are available"
         )
-    return copies
 
 
 def _fill(memory: Array, one: int, dtype: DType, rng: np.random.Generator) -> None:
@@ -146,10 +173,11 @@ def make_problem(
     """
     rng = np.random.default_rng(seed)
     shape = _cache_shape(case, layout, page_size)
-    half = int(np.prod(shape)) * dtype.itemsize
-    padded = -(-half // _ALIGNMENT) * _ALIGNMENT
-    one = 2 * padded
-    memory = _aligned_bytes(one * _copies(case, one, rotation_bytes))
+    half = math.prod(shape) * dtype.itemsize
+    sizes = _sizes(case, dtype, layout, page_size, rotation_bytes)
+    check_fits(case, dtype, layout=layout, page_size=page_size, rotation_bytes=rotation_bytes)
+    one = 2 * sizes.padded
+    memory = _aligned_bytes(sizes.total)
     _fill(memory, one, dtype, rng)
 
     def cache(start: int) -> Array:
@@ -167,7 +195,7 @@ def make_problem(
         page_size=page_size,
         q=from_float32(q, dtype),
         k=[cache(start) for start in starts],
-        v=[cache(start + padded) for start in starts],
+        v=[cache(start + sizes.padded) for start in starts],
         page_table=table,
         memory=memory,
     )

@@ -13,10 +13,14 @@ from flashdec.bench.machine import Machine, commit, versions
 __all__ = ["SCHEMA", "footer", "group_lines", "header", "to_json"]
 
 SCHEMA = "flashdec-bench/1"
-_BAR = 16  # characters for 100 % of the read bandwidth
+_BAR = 14  # characters for 100 % of the read bandwidth
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHAPE = "   B  Hq Hkv   D       K thr"
-_COLUMNS = f"{_SHAPE}  contender                µs    GB/s  % of read{'':{_BAR + 2}}error"
+_COLUMNS = (
+    f"{_SHAPE}  {'contender':17s}{'µs':>10s}{'GB/s':>8s}{'% of read':>11s}"
+    f"  {'':{_BAR}s}{'error':>7s}"
+)
+_BUSY = 0.6  # load average per processor from which figures suffer
 
 
 def header(machine: Machine, settings: Settings, isa: str) -> str:
@@ -24,13 +28,15 @@ def header(machine: Machine, settings: Settings, isa: str) -> str:
     cache = settings.layout + (
         f", pages of {settings.page_size} in random order" if settings.page_size else ""
     )
+    load = os.getloadavg()[0]
+    busy = ": busy, figures suffer" if load > _BUSY * machine.processors else ""
     known = versions(*(["torch"] if settings.compare else []))
     software = ", ".join(f"{name} {version}" for name, version in known.items())
     return "\n".join(
         [
             f"{machine.cpu}, {machine.processors} processors, "
             f"L3 {machine.l3_bytes / 2**20:.0f} MiB; instruction set {isa}",
-            f"{software}; load average {os.getloadavg()[0]:.1f}",
+            f"{software}; load average {load:.1f}{busy}",
             f"{settings.dtype.name.lower()}, {cache}",
             f"K and V come from memory: {settings.rotation_bytes / 2**20:.0f} MiB are read between "
             f"two uses; median of {settings.rounds} interleaved pairs",
@@ -50,7 +56,7 @@ def group_lines(group: Group) -> str:
         f"{case.kv_len:8d}{group.threads:4d}"
     )
     read_us = first.read_bytes / first.read_bandwidth * 1e6
-    lines = [f"{shape}  {'(linear read)':18s} {read_us:10.1f} {first.read_bandwidth / 1e9:7.1f}"]
+    lines = [f"{shape}  {'(linear read)':17s}{read_us:10.1f}{first.read_bandwidth / 1e9:8.1f}"]
     lines += [f"{'':{len(_SHAPE)}}  {_result_text(result)}" for result in group.results]
     return "\n".join(lines)
 
@@ -59,8 +65,8 @@ def _result_text(result: Result) -> str:
     timing = result.timing
     share = timing.fraction_of_read
     return (
-        f"{result.contender.name:18s} {timing.seconds * 1e6:10.1f} {timing.bandwidth / 1e9:7.1f} "
-        f"{100 * share:9.1f}   {_bar(share):{_BAR}s} {result.error:6.2f}"
+        f"{result.contender.name:17s}{timing.seconds * 1e6:10.1f}{timing.bandwidth / 1e9:8.1f}"
+        f"{100 * share:11.1f}  {_bar(share):{_BAR}s}{result.error:7.2f}"
     )
 
 

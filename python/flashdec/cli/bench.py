@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     if options.plot is not None:
         check_plot(options.plot)
     _check_folders(options)
+    for case in cases:
+        harness.check(case, settings)
     host, isa = machine(), chosen_isa(settings.dtype)
     quiet = str(options.json) == "-"
 
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     with Progress("", samples_of(settings) * len(cases)) as progress:
         for position, case in enumerate(cases):
             progress.advance(str(case), steps=0)
-            found = harness(case, settings, progress.advance)
+            found = harness.measure(case, settings, progress.advance)
             groups += found
             progress.clear()
             gap = "\n\n" if settings.compare else "\n"

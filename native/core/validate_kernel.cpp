@@ -1,0 +1,62 @@
+// Why a kernel cannot solve a problem on a machine.
+
+#include "core/checks.h"
+#include "core/validate.h"
+
+namespace flashdec {
+namespace {
+
+constexpr int32_t kSm90 = 90;  // code for sm_90a runs there, and on nothing later
+
+const Refusal kAccepted = {FLASHDEC_SUCCESS, ""};
+const Refusal kNotMeant = {FLASHDEC_UNSUPPORTED, ""};  // a row for another dtype or machine
+
+Refusal why_not_cpu(const Kernel& kernel, const CpuDevice& cpu) {
+  const bool runs = cpu.forced ? kernel.isa == cpu.isa : kernel.isa <= cpu.isa;
+  return runs ? kAccepted : kNotMeant;
+}
+
+Refusal why_not_cuda(const Kernel& kernel, const Choice& choice, const CudaDevice& cuda) {
+  if (cuda.ordinal < 0) return kNotMeant;  // refused in flashdec_select, with the driver's reason
+  if (cuda.arch < kernel.arch)
+    return refusal(FLASHDEC_UNSUPPORTED,
+                   "the device's compute capability is %d.%d; this build has kernels from %d.%d",
+                   cuda.arch / 10, cuda.arch % 10, kernel.arch / 10, kernel.arch % 10);
+  if (kernel.needs_sm90a && cuda.arch != kSm90) return kNotMeant;
+  if (kernel.needs_sm90a && !choice.allow_sm90a)
+    return refusal(FLASHDEC_PREFERENCE_UNMET, "%s needs sm_90a, which the preference leaves out",
+                   kernel.name);
+  if (cuda.smem_per_block < kernel.smem)
+    return refusal(FLASHDEC_UNSUPPORTED,
+                   "%s needs %lld bytes of shared memory in a block; the device has %lld",
+                   kernel.name, ll(kernel.smem), ll(cuda.smem_per_block));
+  return kAccepted;
+}
+
+}  // namespace
+
+Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choice,
+                const Device& device) {
+  if (choice.backend != FLASHDEC_BACKEND_ANY && kernel.backend != choice.backend) return kNotMeant;
+  if (kernel.element != problem.element || kernel.aux_element != problem.aux_element)
+    return kNotMeant;
+  const Refusal machine = kernel.backend == FLASHDEC_BACKEND_CUDA
+                              ? why_not_cuda(kernel, choice, device.cuda)
+                              : why_not_cpu(kernel, device.cpu);
+  if (machine.code != FLASHDEC_SUCCESS) return machine;
+  const uint32_t layout = problem.paged() ? FLASHDEC_LAYOUT_PAGED : FLASHDEC_LAYOUT_STRIDED;
+  if ((kernel.layout & layout) == 0)
+    return refusal(FLASHDEC_UNSUPPORTED, "%s does not read this cache layout", kernel.name);
+  if (problem.alignment < kernel.alignment)
+    return refusal(FLASHDEC_UNSUPPORTED, "alignment is %u bytes; %s needs %lld", problem.alignment,
+                   kernel.name, ll(kernel.alignment));
+  if (problem.head_dim > kernel.max_head_dim)
+    return refusal(FLASHDEC_UNSUPPORTED, "head_dim is %lld; this build has kernels up to %lld",
+                   ll(problem.head_dim), ll(kernel.max_head_dim));
+  if (problem.head_dim_v > kernel.max_head_dim)
+    return refusal(FLASHDEC_UNSUPPORTED, "head_dim_v is %lld; this build has kernels up to %lld",
+                   ll(problem.head_dim_v), ll(kernel.max_head_dim));
+  return kAccepted;
+}
+
+}  // namespace flashdec

@@ -1,0 +1,79 @@
+#include "cpu/tile.h"
+
+#include <algorithm>
+
+#include "core/plan.h"
+
+namespace flashdec::cpu {
+namespace {
+
+// Bytes from one key/value head's row to the next one's.
+int64_t head_step(const Launch& launch, const Strides& strides) {
+  return strides.head * element_size(launch.plan.problem.aux_element);
+}
+
+const unsigned char* block_of(const Launch& launch, const void* cache, const Strides& strides,
+                              int64_t block, int64_t kv_head) {
+  const int64_t offset = block * strides.batch + kv_head * strides.head;
+  return static_cast<const unsigned char*>(cache) +
+         offset * element_size(launch.plan.problem.aux_element);
+}
+
+}  // namespace
+
+bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* tile) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const int64_t size = element_size(problem.aux_element);
+  const int64_t k_step = x.k_strides.token * size;
+  const int64_t v_step = x.v_strides.token * size;
+  const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
+  tile->count = static_cast<int>(std::min(item.end - begin, kTile));
+  int64_t page = begin / page_size;
+  int64_t slot = begin % page_size;
+  for (int t = 0; t < tile->count; ++page, slot = 0) {
+    int64_t block = item.sequence;
+    if (problem.paged()) {
+      block = x.page_table[item.sequence * x.page_table_stride + page];
+      if (block < 0 || block >= problem.num_pages) return false;
+    }
+    const unsigned char* k = block_of(launch, x.k, x.k_strides, block, item.kv_head);
+    const unsigned char* v = block_of(launch, x.v, x.v_strides, block, item.kv_head);
+    for (; t < tile->count && slot < page_size; ++t, ++slot) {
+      tile->k[t] = k + slot * k_step;
+      tile->v[t] = v + slot * v_step;
+    }
+  }
+  std::fill(tile->k + tile->count, tile->k + kTile, tile->k[tile->count - 1]);
+  std::fill(tile->v + tile->count, tile->v + kTile, tile->v[tile->count - 1]);
+  return true;
+}
+
+void shift_tile(const Launch& launch, const Tile& first, int64_t index, Tile* tile) {
+  const int64_t k_shift = index * head_step(launch, launch.operands.k_strides);
+  const int64_t v_shift = index * head_step(launch, launch.operands.v_strides);
+  tile->count = first.count;
+  for (int t = 0; t < kTile; ++t) {
+    tile->k[t] = first.k[t] + k_shift;
+    tile->v[t] = first.v[t] + v_shift;
+  }
+}
+
+void share_tile(const Launch& launch, const WorkItem& item, const Tile& next, int64_t index,
+                Tile* share) {
+  const int64_t k_step = head_step(launch, launch.operands.k_strides);
+  const int64_t v_step = head_step(launch, launch.operands.v_strides);
+  int64_t token = index * kTile / item.kv_heads;
+  int64_t head = index * kTile % item.kv_heads;
+  share->count = next.count;
+  for (int t = 0; t < kTile; ++t) {
+    share->k[t] = next.k[token] + head * k_step;
+    share->v[t] = next.v[token] + head * v_step;
+    if (++head == item.kv_heads) {
+      head = 0;
+      ++token;
+    }
+  }
+}
+
+}  // namespace flashdec::cpu
