@@ -77,7 +77,9 @@ int32_t flashdec_select(const flashdec_descriptor* desc, const flashdec_preferen
     const Problem problem = validate(read_struct(desc, "descriptor"));
     flashdec_preference wishes = {};
     if (preference != nullptr) wishes = read_struct(preference, "preference");
-    const Choice choice = validate(wishes);
+    Choice choice = validate(wishes);
+    if (stream != nullptr && choice.backend == FLASHDEC_BACKEND_ANY)
+      choice.backend = FLASHDEC_BACKEND_CUDA;  // a CPU plan would refuse the stream
     require(plan, "plan");
     store_plan(make_plan(problem, choice, devices_for(choice, stream)), plan);
   });

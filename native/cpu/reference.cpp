@@ -13,12 +13,18 @@ namespace {
 
 constexpr int64_t kMaxRow = 256;
 
+// 16 sums side by side, as a vector kernel has them: one sum of 256 terms would round too often for
+// the bound on scores that are large.
 template <class E>
 float scaled_score(const Problem& problem, const E* q, const E* k) {
-  float sum = 0.0f;
+  constexpr int kSums = 16;
+  float sums[kSums] = {};
   for (int64_t d = 0; d < problem.head_dim; ++d)
-    sum += to_float(q[d]) * to_float(k[d]);
-  return sum * problem.scale * kLog2E;
+    sums[d % kSums] += to_float(q[d]) * to_float(k[d]);
+  for (int width = kSums / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i)
+      sums[i] += sums[i + width];
+  return sums[0] * (problem.scale * kLog2E);
 }
 
 template <class E>

@@ -185,6 +185,11 @@ class PointerArgs:
             raise InvalidArgumentError(f"{name} is no field of flashdec_args")
         _abi.set_field(self._struct, name, value)
 
+    @staticmethod
+    def field_names() -> list[str]:
+        """Return the names of the fields, in the order of the C struct."""
+        return [name for name in _abi.field_names(_abi.CArgs) if name in _FIELDS]
+
     def bind(self, plan: int) -> int:
         """Do nothing: the struct is already filled."""
         return 0

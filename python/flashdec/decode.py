@@ -24,6 +24,7 @@ from flashdec.workspace import Workspace
 __all__ = ["decode"]
 
 _PLANS = 1024  # kept by descriptor
+_VARIABLES = ("FLASHDEC_ISA", "FLASHDEC_NUM_THREADS", "FLASHDEC_CHECK")  # select reads them
 
 _scratch = threading.local()
 
@@ -58,7 +59,7 @@ def decode(
     layout : {"bshd", "bhsd"}
         The order of the axes of k and v.
     scale : float, optional
-        Of the scores; None means ``1 / sqrt(head_dim)``.
+        Of the scores; None or 0 means ``1 / sqrt(head_dim)``.
     out : array ``[batch, q_heads, head_dim_v]``, optional
         Where to write; None: a new array of q's library.
     return_lse : bool
@@ -102,7 +103,7 @@ def decode(
         )
         written = [describe(o, "out")]
         desc = _descriptor(tensors, written, table, axes, scale)
-        plan = _plan_for(desc, tensors[0].device, os.environ.get("FLASHDEC_ISA", ""))
+        plan = _plan_for(desc, tensors[0].device, tuple(map(os.environ.get, _VARIABLES)))
         scratch = workspace if workspace is not None else _workspace_for(plan, q)
         plan.run(args, scratch, stream)
         _finish_for_jax(q, plan, stream)
@@ -166,7 +167,7 @@ def _alignment(tensors: list[Tensor], itemsize: int) -> int:
 
 
 @functools.lru_cache(maxsize=_PLANS)
-def _plan_for(desc: Descriptor, device: str, isa: str) -> Plan:
+def _plan_for(desc: Descriptor, device: str, variables: tuple[str | None, ...]) -> Plan:
     backend = Backend.CPU if device == "cpu" else Backend.CUDA
     return Plan.select(desc, PlanPreference(prefer_backend=backend))
 

@@ -24,9 +24,7 @@ _SMALL = ("--shape", "2,6,2,64,100", "--threads", "1,2")
 
 
 @pytest.mark.usefixtures("fast_bench")
-def test_the_table_and_the_json_agree(
-    flashdec_command: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_the_table_and_the_json_agree(flashdec_command: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     ran = flashdec_command("bench", *_SMALL, "--json", str(file))
     document = json.loads(file.read_text())
@@ -36,7 +34,8 @@ def test_the_table_and_the_json_agree(
     assert {"machine", "versions", "commit", "date", "settings", "load_average"} <= set(document)
     assert document["settings"]["dtype"] == "bfloat16"
     assert [(each["case"], each["threads"]) for each in document["results"]] == [
-        ("2,6,2,64,100", 1), ("2,6,2,64,100", 2),
+        ("2,6,2,64,100", 1),
+        ("2,6,2,64,100", 2),
     ]
     for each in document["results"]:
         assert each["contender"] == "flashdec"
@@ -50,8 +49,17 @@ def test_the_table_and_the_json_agree(
 @pytest.mark.usefixtures("fast_bench")
 def test_json_on_standard_output_stands_alone(flashdec_command: Callable[..., Any]) -> None:
     ran = flashdec_command(
-        "bench", *_SMALL, "--json", "-", "--dtype", "float16", "--layout", "bhsd",
-        "--page-size", "16", "--compare",
+        "bench",
+        *_SMALL,
+        "--json",
+        "-",
+        "--dtype",
+        "float16",
+        "--layout",
+        "bhsd",
+        "--page-size",
+        "16",
+        "--compare",
     )
     document = json.loads(ran.out)
     names = {each["contender"] for each in document["results"]}
@@ -193,9 +201,7 @@ def test_a_plot_without_matplotlib_is_refused(
 
 @pytest.mark.usefixtures("fast_bench")
 @pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_a_plot_is_drawn(
-    suffix: str, flashdec_command: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_plot_is_drawn(suffix: str, flashdec_command: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     file = tmp_path / f"bench.{suffix}"
     assert flashdec_command("bench", *_SMALL, "--plot", str(file)).status == 0

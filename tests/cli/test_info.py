@@ -80,7 +80,10 @@ def test_python_m_flashdec_runs_and_survives_a_closed_pipe() -> None:
     )
     assert shown.stdout == f"flashdec {flashdec.__version__}\n"
     closed = subprocess.run(
-        f"{sys.executable} -m flashdec info | true", shell=True, capture_output=True, text=True,
+        f"{sys.executable} -m flashdec info | true",
+        shell=True,
+        capture_output=True,
+        text=True,
         check=True,
     )
     assert "Traceback" not in closed.stderr
@@ -89,6 +92,8 @@ def test_python_m_flashdec_runs_and_survives_a_closed_pipe() -> None:
 def test_output_survives_a_terminal_of_ascii() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "flashdec", "info"],
-        capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert b"kernel, best first" in shown.stdout

@@ -120,7 +120,7 @@ def check_one_wave(desc: dict[str, Any], planned: Planned, machine: Machine) -> 
     assert splits == 1 or splits * units <= slots
 
 
-@pytest.mark.parametrize(("sm_count", "smem"), itertools.product(MULTIPROCESSORS, SHARED_MEMORY))
+@pytest.mark.parametrize(("sm_count", "smem"), [*itertools.product(MULTIPROCESSORS, SHARED_MEMORY)])
 def test_every_problem_gets_a_kernel_that_fits(core: Any, sm_count: int, smem: int) -> None:
     for seed in range(PROBLEMS):
         machine = Machine(arch=ARCHES[seed % len(ARCHES)], sm_count=sm_count, smem=smem * 1024)

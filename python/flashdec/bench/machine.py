@@ -121,7 +121,10 @@ def commit() -> str | None:
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
-            check=True, capture_output=True, text=True, timeout=10,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=10,
         ).stdout.strip()
 
     try:

@@ -38,8 +38,14 @@ GOAL_US = 2.0
 
 _BLOCK = 200  # calls between two looks at the clock
 _DESCRIPTOR = Descriptor.new_gqa(
-    batch=1, q_heads=1, kv_heads=1, max_kv_len=1, head_dim=16, dtype=DType.FLOAT32,
-    page_size=1, num_pages=1,
+    batch=1,
+    q_heads=1,
+    kv_heads=1,
+    max_kv_len=1,
+    head_dim=16,
+    dtype=DType.FLOAT32,
+    page_size=1,
+    num_pages=1,
 )
 _OPERANDS = ("q", "k", "v", "o", "kv_len", "page_table")
 _SHAPES = ((1, 1, 16), (1, 1, 1, 16), (1, 1, 1, 16), (1, 1, 16), (1,), (1, 1))

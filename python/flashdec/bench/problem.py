@@ -101,9 +101,7 @@ class _Sizes:
     total: int
 
 
-def _sizes(
-    case: Case, dtype: DType, layout: str, page_size: int, rotation_bytes: int
-) -> _Sizes:
+def _sizes(case: Case, dtype: DType, layout: str, page_size: int, rotation_bytes: int) -> _Sizes:
     half = math.prod(_cache_shape(case, layout, page_size)) * dtype.itemsize
     padded = -(-half // _ALIGNMENT) * _ALIGNMENT
     return _Sizes(padded, 2 * padded * max(2, -(-rotation_bytes // (2 * padded))))

@@ -27,20 +27,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     add = parser.add_argument
     add("--preset", metavar="NAME", help=f"a list of cases ({presets}); default: {DEFAULT_PRESET}")
-    add("--shape", metavar="B,Hq,Hkv,D,K", action="append", default=[],
-        help="a case of your own, for instance 1,32,8,128,4k; may be repeated")
+    add(
+        "--shape",
+        metavar="B,Hq,Hkv,D,K",
+        action="append",
+        default=[],
+        help="a case of your own, for instance 1,32,8,128,4k; may be repeated",
+    )
     add("--dtype", default="bfloat16", help="bfloat16, float16 or float32; default: bfloat16")
-    add("--layout", choices=("bshd", "bhsd"), default="bshd",
-        help="order of the axes of K and V; default: bshd")
-    add("--page-size", type=int, default=0, metavar="N",
-        help="tokens in a page of a randomly paged cache; default: not paged")
+    add(
+        "--layout",
+        choices=("bshd", "bhsd"),
+        default="bshd",
+        help="order of the axes of K and V; default: bshd",
+    )
+    add(
+        "--page-size",
+        type=int,
+        default=0,
+        metavar="N",
+        help="tokens in a page of a randomly paged cache; default: not paged",
+    )
     add("--threads", metavar="N[,N...]", help="numbers of threads; default: 1 and all processors")
     add("--compare", action="store_true", help="measure torch and numpy too, where installed")
     add("--device", default="cpu", help="cpu; other harnesses come later")
     add("--json", type=Path, metavar="FILE", help="write results there, - for standard output")
     add("--plot", type=Path, metavar="FILE", help="draw results into an .svg or .png file")
-    add("--overhead", action="store_true",
-        help="measure instead what plan.run costs the host beyond the bare C call")
+    add(
+        "--overhead",
+        action="store_true",
+        help="measure instead what plan.run costs the host beyond the bare C call",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

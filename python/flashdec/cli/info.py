@@ -136,8 +136,11 @@ def _text(facts: dict[str, Any]) -> str:
     lines = [
         ("flashdec", f"{facts['version']}, ABI version {facts['abi_version']}"),
         ("library", f"{library['path']} ({library['bytes'] / 1e6:.1f} MB)"),
-        ("processor", f"{host['cpu']}, {host['processors']} for this process, "
-                      f"L3 {host['l3_bytes'] / 2**20:.0f} MiB"),
+        (
+            "processor",
+            f"{host['cpu']}, {host['processors']} for this process, "
+            f"L3 {host['l3_bytes'] / 2**20:.0f} MiB",
+        ),
     ]
     if cpu["refusal"]:
         lines.append(("CPU", cpu["refusal"]))
@@ -154,8 +157,15 @@ def _text(facts: dict[str, Any]) -> str:
 def _kernel_table(kernels: list[dict[str, Any]]) -> str:
     form = "{:22s} {:7s} {:9s} {:7s} {:8s} {:6s} {:9s} {:10s} {:s}"
     title = form.format(
-        "kernel, best first", "backend", "q and o", "caches", "writes", "arch", "p·v in",
-        "same bits", "invariant",
+        "kernel, best first",
+        "backend",
+        "q and o",
+        "caches",
+        "writes",
+        "arch",
+        "p·v in",
+        "same bits",
+        "invariant",
     )
     rows = [title, "─" * 97]
     for each in kernels:

@@ -34,8 +34,13 @@ _MOST_FAILURES_SHOWN = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``selftest``."""
     add = parser.add_argument
-    add("--cases", type=int, default=_DEFAULT_CASES, metavar="N",
-        help=f"how many; default: {_DEFAULT_CASES}")
+    add(
+        "--cases",
+        type=int,
+        default=_DEFAULT_CASES,
+        metavar="N",
+        help=f"how many; default: {_DEFAULT_CASES}",
+    )
     add("--seed", type=int, metavar="S", help="of the cases; default: a fresh one, printed")
     add("--case", metavar="LINE", help="check the one case that a failure printed")
     add("--json", action="store_true", help="print a JSON document instead")
@@ -79,11 +84,14 @@ def _targets() -> tuple[list[str], dict[str, str], Carrier | None]:
     carrier = None
     try:
         desc = Descriptor.new(batch=1, heads=1, max_kv_len=1, head_dim=64)
-        Plan.select(desc, PlanPreference(prefer_backend="cuda"))
+        with forced_isa("cuda"):
+            Plan.select(desc, PlanPreference(prefer_backend="cuda"))
         carrier = cuda_carrier()
         if carrier is None:
-            skipped["cuda"] = "no library is here that can carry arrays to the GPU; " \
+            skipped["cuda"] = (
+                "no library is here that can carry arrays to the GPU; "
                 "`pip install flashdec[cuda]` brings one"
+            )
         else:
             targets.append("cuda")
     except FlashdecError as error:
@@ -122,7 +130,7 @@ def _failure_text(outcome: Outcome) -> str:
 def _title(
     cases: list[Case], seed: int, skipped: dict[str, str], carrier: Carrier | None, single: bool
 ) -> str:
-    lines = [f"flashdec {flashdec.__version__}: {len(cases)} case{'s'[: len(cases) > 1]}"]
+    lines = [f"flashdec {flashdec.__version__}: {len(cases)} case{'s' if len(cases) > 1 else ''}"]
     lines[0] += "" if single else f", --seed {seed}"
     lines += [f"not here: {name}: {reason}" for name, reason in skipped.items()]
     if carrier is not None:
@@ -142,7 +150,8 @@ def _summary(outcomes: list[Outcome], failures: list[Outcome], seconds: float) -
     for name in sorted(counts):
         lines.append(f"{name:24s} {counts[name]:6d} {failed[name]:7d} {worst[name]:20.2f}")
     verdict = (
-        f"{len(failures)} of {len(outcomes)} cases FAILED" if failures
+        f"{len(failures)} of {len(outcomes)} cases FAILED"
+        if failures
         else f"all {len(outcomes)} cases are within the bound and repeat bit for bit"
     )
     return "\n".join([*lines, "", f"{verdict} ({seconds:.1f} s)"])
@@ -163,8 +172,12 @@ def _document(
         "kernels": dict(Counter(outcome.kernel for outcome in outcomes)),
         "worst_error_over_bound": max(outcome.worst for outcome in outcomes),
         "failures": [
-            {"kernel": each.kernel, "failure": each.failure, "line": str(each.case),
-             "case": asdict(each.case)}
+            {
+                "kernel": each.kernel,
+                "failure": each.failure,
+                "line": str(each.case),
+                "case": asdict(each.case),
+            }
             for each in failures
         ],
     }

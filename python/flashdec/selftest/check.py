@@ -46,8 +46,8 @@ class Outcome:
 
 @contextlib.contextmanager
 def forced_isa(target: str) -> Iterator[None]:
-    """Set ``FLASHDEC_ISA`` meanwhile, unless the target is "cuda"."""
-    before = os.environ.get("FLASHDEC_ISA")
+    """Set ``FLASHDEC_ISA`` meanwhile; for "cuda" leave it unset."""
+    before = os.environ.pop("FLASHDEC_ISA", None)
     if target != "cuda":
         os.environ["FLASHDEC_ISA"] = target
     try:
@@ -112,9 +112,7 @@ def _select(problem: Problem, threads: int) -> Plan:
 def _compare(problem: Problem, plan: Plan, written: Written) -> tuple[float, str]:
     """Return the largest error as a fraction of the bound, and what is wrong."""
     exact, element = problem.exact, problem.case.element
-    bound = reference.error_bound(
-        exact, element, plan.sku.precision_guarantee.math_precision
-    )
+    bound = reference.error_bound(exact, element, plan.sku.precision_guarantee.math_precision)
     error = np.abs(to_float32(written.o, element) - exact.o)
     if written.status:
         return 0.0, f"the status word is {written.status} where nothing is wrong"
@@ -128,7 +126,8 @@ def _compare(problem: Problem, plan: Plan, written: Written) -> tuple[float, str
         empty = np.isneginf(exact.lse)
         with np.errstate(invalid="ignore"):
             lse_error = np.where(
-                empty, np.where(np.isneginf(written.lse), 0.0, np.inf),
+                empty,
+                np.where(np.isneginf(written.lse), 0.0, np.inf),
                 np.abs(written.lse - exact.lse),
             )
         if not np.all(lse_error <= reference.lse_bound(exact)):

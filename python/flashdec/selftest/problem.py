@@ -83,9 +83,7 @@ def _lengths(case: Case, rng: np.random.Generator) -> Array:
     return lengths
 
 
-def _paged(
-    case: Case, values: Array, lengths: Array, table: Array, num_pages: int
-) -> Array:
+def _paged(case: Case, values: Array, lengths: Array, table: Array, num_pages: int) -> Array:
     """Scatter ``[batch, tokens, heads, dim]`` into pages."""
     heads, dim = values.shape[2:]
     heads_first = case.layout == "bhsd"

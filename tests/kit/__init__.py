@@ -1,0 +1,1 @@
+"""What the numeric and invariance suites share: cases, arrays, backends, comparison."""

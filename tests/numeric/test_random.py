@@ -1,0 +1,42 @@
+"""Random cases against float64, over every kernel of every backend.
+
+FLASHDEC_TEST_CASES is how many (2,000), FLASHDEC_TEST_SEED where they begin (fresh each time).
+A failure prints one line that recreates the case: tests/numeric/test_random.py --case "Case(...)".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.arrays import build
+from kit.case import Case, random_case
+from kit.compare import check
+
+CASES = int(os.environ.get("FLASHDEC_TEST_CASES", "2000"))
+CHUNKS = 40  # tests, so that workers share them
+# The day by default: workers of one run must collect the same tests.
+FIRST = int(os.environ.get("FLASHDEC_TEST_SEED", time.strftime("%y%m%d"))) * 1_000_000
+
+
+def run_case(case: Case, backend: Any, name: str) -> None:
+    arrays = build(case)
+    check(case, arrays, backend.run(case, arrays, name))
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_cases(backend: Any, chunk: int) -> None:
+    names = backend.kernels()
+    for seed in range(FIRST + chunk, FIRST + CASES, CHUNKS):
+        name = names[int(np.random.default_rng(seed).integers(len(names)))]
+        print(f"seed {seed} on {backend.name} {name}")
+        run_case(random_case(seed), backend, name)
+
+
+def test_one_case(kernel: Any, pytestconfig: Any) -> None:
+    line = pytestconfig.getoption("--case")
+    run_case(eval(line, {"Case": Case}) if line else Case(), *kernel)
