@@ -23,8 +23,8 @@ constexpr char kVersion[] = FLASHDEC_TEXT(FLASHDEC_VERSION_MAJOR) "." FLASHDEC_T
 // CUDA facts are asked for only where a CUDA plan may come of it, so that a CPU plan neither needs
 // nor wakes a driver.
 Device devices_for(const Choice& choice, CUstream_st* stream) {
-  Device device;
-  device.cpu = cpu_device();
+  Device device = {};
+  if (choice.backend != FLASHDEC_BACKEND_CUDA) device.cpu = cpu_device();
   device.cuda = {-1, 0, 0, 0};
   validate_stream(choice.backend == FLASHDEC_BACKEND_CPU, stream);
   if (choice.backend == FLASHDEC_BACKEND_CPU) return device;

@@ -11,6 +11,7 @@ from flashdec.tensor import reader_of, refuse_strange_torch
 
 __all__ = ["Args", "PointerArgs"]
 
+_read = _abi.args_from_objects
 _OUTPUTS = ("o", "lse", "status")
 _KV_LEN = _abi.OPERANDS.index("kv_len")
 
@@ -148,7 +149,7 @@ class Args:
 
     def bind(self, plan: int) -> int:
         """Read and check the arrays against the plan at an address; return the status."""
-        status: int = _abi.args_from_objects(
+        status: int = _read(
             plan, self._axes, self._slots_address, self._address, self._stream_address
         )
         return status

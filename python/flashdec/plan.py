@@ -15,6 +15,8 @@ from flashdec.sku import KernelSku
 from flashdec.stream import current_stream, stream_pointer
 from flashdec.workspace import Workspace
 
+_run = _abi.run
+
 __all__ = ["Plan", "PlanInfo", "Support"]
 
 
@@ -74,6 +76,7 @@ class Plan:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_on_cpu",
         "_plan",
         "backend",
         "descriptor",
@@ -93,6 +96,7 @@ class Plan:
     workspace_size: int
     _plan: Any
     _address: int
+    _on_cpu: bool
 
     def __init__(self) -> None:
         raise TypeError("make a Plan with Plan.select(descriptor)")
@@ -146,6 +150,7 @@ class Plan:
             "descriptor": desc,
             "preference": preference,
             "backend": Backend(facts.backend),
+            "_on_cpu": facts.device < 0,
             "device": "cpu" if facts.device < 0 else f"cuda:{facts.device}",
             "info": PlanInfo(
                 kernel=facts.kernel,
@@ -243,14 +248,17 @@ class Plan:
                     f"workspace is on {workspace.device}; the plan runs on {self.device}"
                 )
             pointer, nbytes = workspace.pointer, workspace.nbytes
-        handle = self._stream(args) if stream is None else stream_pointer(stream)
-        status = _abi.run(self._address, args._address, pointer, nbytes, handle)
+        if stream is not None:
+            handle: int | None = stream_pointer(stream)
+        else:
+            handle = None if self._on_cpu else self._current_stream(args)
+        status = _run(self._address, args._address, pointer, nbytes, handle)
         if status:
             _abi.check(status)
 
-    def _stream(self, args: Args | PointerArgs) -> int | None:
+    def _current_stream(self, args: Args | PointerArgs) -> int | None:
         """Return the current stream of the library that q belongs to."""
-        if self.backend is Backend.CPU or isinstance(args, PointerArgs):
+        if isinstance(args, PointerArgs):
             return None
         if args._library == "torch":
             found: int | None = args._stream.value  # asked for in C, by bind

@@ -154,6 +154,7 @@ def test_host_memory_is_refused_under_check() -> None:
     loaded = Loaded()
     with environment(FLASHDEC_CHECK="1"):
         plan = Cuda().plan(CASE, loaded.arrays)
+    assert loaded.plan.can_implement(loaded.args)  # fills the struct
     args = flashdec.PointerArgs()
     for name in flashdec.PointerArgs.field_names():
         setattr(args, name, getattr(loaded.args._struct, name) or 0)

@@ -98,4 +98,5 @@ def test_repeat(kernel: Any, variant: str) -> None:
 
 def test_split_length_is_part_of_the_promise(kernel: Any) -> None:
     """Other splits may give other bits; if they never did, nothing here would have been split."""
-    assert not equal(run(kernel, replace(BASE, split_len=64)), run(kernel, BASE))
+    case = replace(BASE, dtype="float32")  # float16 and bfloat16 would round the difference away
+    assert not equal(run(kernel, replace(case, split_len=64)), run(kernel, case))

@@ -104,6 +104,13 @@ def page_ids(case: Case, page_order: int) -> tuple[Any, int]:
     return table, num_pages
 
 
+def empty_lse(case: Case, pad: bool) -> Any:
+    """A poisoned lse; heads outside the batch and apart from each other where rows are padded."""
+    if not pad:
+        return np.full((case.batch, case.q_heads), np.nan, np.float32)
+    return np.full((case.q_heads, 2 * case.batch), np.nan, np.float32)[:, ::2].T
+
+
 def build(
     case: Case,
     *,
@@ -118,7 +125,10 @@ def build(
     blocks = num_pages or case.batch
     tokens = case.page_size or case.capacity
     k, v = empty_cache(case, (blocks, tokens, case.kv_heads), kind)
-    q = np.empty((case.batch, case.q_heads, case.head_dim), dtype)
+    pad = case.strides != "packed"
+    q = np.empty((case.batch, case.q_heads + pad, case.head_dim + 3 * pad), dtype)
+    poison(q, kind, case.seed + 2)
+    q = q[:, : case.q_heads, : case.head_dim]
     for b, (identity, length) in enumerate(zip(names, case.row_lengths, strict=True)):
         q[b], rows_k, rows_v = sequence_rows(case, identity, length)
         for start in range(0, length, tokens):
@@ -126,7 +136,6 @@ def build(
             slots = slice(0, min(tokens, length - start))
             write_rows(case, k, block, slots, rows_k[start : start + tokens])
             write_rows(case, v, block, slots, rows_v[start : start + tokens])
-    pad = case.strides != "packed"
     slab = np.empty((case.batch + 2, case.q_heads + 2 * pad, case.head_dim_v + 5 * pad), dtype)
     slab.view(np.uint8)[...] = SENTINEL
     o = slab[1:-1, pad : pad + case.q_heads, 2 * pad : 2 * pad + case.head_dim_v]
@@ -136,7 +145,7 @@ def build(
         v=v,
         o=o,
         slab=slab,
-        lse=np.full((case.batch, case.q_heads), np.nan, np.float32) if case.lse else None,
+        lse=empty_lse(case, pad) if case.lse else None,
         kv_len=np.array(case.lengths, np.int32)
         if isinstance(case.lengths, tuple)
         else case.lengths,

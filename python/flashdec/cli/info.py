@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 import flashdec
+from flashdec import _abi
 from flashdec._abi import Backend
-from flashdec._library import load_library
 from flashdec.bench.machine import machine
 from flashdec.descriptor import Descriptor
 from flashdec.dtypes import DType
@@ -67,7 +67,7 @@ def collect() -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": flashdec.__version__,
-        "abi_version": int(load_library()[0].flashdec_abi_version()),
+        "abi_version": _abi.abi_version(),
         "library": {"path": str(path), "bytes": path.stat().st_size},
         "machine": machine().to_dict(),
         "cpu": _cpu_facts(),
