@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Builds the wheel with every CUDA architecture, by PyPI's toolkit alone, and looks at it.
+# Builds the wheel for every GPU by PyPI's toolkit alone, a warning being an error, and looks at it.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 setup_venv
+install_needs -r ci/requirements-cuda.txt
 rm -rf build/cuda_wheel
-mkdir -p build/cuda_wheel
 
 say "building the CUDA wheel"
 SECONDS=0
-FLASHDEC_CUDA=ON FLASHDEC_CUDA_TOOLKIT=pypi python -m pip wheel --quiet --disable-pip-version-check \
-  --no-deps --wheel-dir build/cuda_wheel .
+FLASHDEC_CUDA=ON FLASHDEC_CUDA_TOOLKIT=pypi python -m pip wheel --quiet --no-deps \
+  --disable-pip-version-check --config-settings cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON \
+  --wheel-dir build/cuda_wheel .
 echo "built in $SECONDS s"
 
 say "looking at it"

@@ -6,8 +6,7 @@ setup_venv
 install_needs -r ci/requirements-lint.txt
 
 say "clang-format"
-git ls-files 'native/*.h' 'native/*.cpp' 'native/*.cu' 'native/*.cuh' 'tests/*.c' 'tests/*.cpp' |
-  xargs clang-format --dry-run -Werror
+git ls-files '*.h' '*.c' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
 say "ruff"
 ruff check

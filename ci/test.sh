@@ -3,8 +3,7 @@
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 setup_venv
-install_flashdec
-install_needs -r ci/requirements-test.txt
+install_flashdec test
 
 say "tests"
 python -m pytest -n auto "$@"

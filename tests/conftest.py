@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from typing import Any
 
 import pytest
 
+import flashdec
 from kit.backends import Backend, Cpu, Cuda, cuda_is_usable
 from kit.processor import skip_without
 
@@ -14,8 +17,6 @@ BACKENDS = {"cpu": Cpu, "cuda": Cuda}
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def backend(request: Any) -> Backend:
-    if request.param == "cuda" and not cuda_is_usable():
-        pytest.skip("no GPU that the library and torch can use")
     return BACKENDS[request.param]()
 
 
@@ -31,8 +32,6 @@ def pytest_generate_tests(metafunc: Any) -> None:
 @pytest.fixture
 def kernel(request: Any) -> tuple[Backend, str]:
     backend, name = request.param
-    if backend.name == "cuda" and not cuda_is_usable():
-        pytest.skip("no GPU that the library and torch can use")
     if backend.name == "cpu":
         skip_without(name)
     return backend, name
@@ -40,3 +39,25 @@ def kernel(request: Any) -> tuple[Backend, str]:
 
 def pytest_addoption(parser: Any) -> None:
     parser.addoption("--case", default="", help="the line of a failed case, to run it again")
+
+
+def pytest_configure(config: Any) -> None:
+    """Draw the seed of the random cases once: workers inherit it, and collect the same tests."""
+    os.environ.setdefault("FLASHDEC_TEST_SEED", str(secrets.randbelow(10**9)))
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Leave the GPU's tests out where there is none, in one line instead of hundreds."""
+    if cuda_is_usable():
+        return
+    left_out = [item for item in items if item.get_closest_marker("cuda")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+
+
+def pytest_report_header(config: Any) -> list[str]:
+    found = "its tests run" if cuda_is_usable() else "tests marked cuda are left out"
+    return [
+        f"flashdec {flashdec.__version__}; GPU that library and torch can use: {found}",
+        f"random cases: FLASHDEC_TEST_SEED={os.environ['FLASHDEC_TEST_SEED']}",
+    ]

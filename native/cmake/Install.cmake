@@ -8,21 +8,24 @@ if(SKBUILD)
   set(CMAKE_INSTALL_LIBDIR lib)
 endif()
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/flashdec)
+set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-install(TARGETS flashdecoding EXPORT flashdec LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES native/include/flashdec.h native/include/flashdec_dlpack.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-set_property(TARGET flashdecoding APPEND PROPERTY
-  INTERFACE_INCLUDE_DIRECTORIES $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+install(TARGETS flashdecoding EXPORT flashdec
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
-install(EXPORT flashdec NAMESPACE flashdec:: FILE flashdecTargets.cmake
-  DESTINATION ${package_dir})
+# find_package(flashdec) gives flashdec::flashdecoding.
+install(EXPORT flashdec NAMESPACE flashdec:: FILE flashdecTargets.cmake DESTINATION ${package_dir})
 configure_package_config_file(native/cmake/flashdecConfig.cmake.in
-  ${CMAKE_BINARY_DIR}/flashdecConfig.cmake INSTALL_DESTINATION ${package_dir})
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/flashdecConfigVersion.cmake
+  ${PROJECT_BINARY_DIR}/flashdecConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/flashdecConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/flashdecConfig.cmake
-  ${CMAKE_BINARY_DIR}/flashdecConfigVersion.cmake DESTINATION ${package_dir})
+install(FILES ${PROJECT_BINARY_DIR}/flashdecConfig.cmake
+  ${PROJECT_BINARY_DIR}/flashdecConfigVersion.cmake DESTINATION ${package_dir})
 
-configure_file(native/cmake/flashdec.pc.in ${CMAKE_BINARY_DIR}/flashdec.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/flashdec.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# The pkg-config file finds the prefix from where it lies itself, so the tree may be moved.
+file(RELATIVE_PATH to_prefix /${pkgconfig_dir} /)
+configure_file(native/cmake/flashdec.pc.in ${PROJECT_BINARY_DIR}/flashdec.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/flashdec.pc DESTINATION ${pkgconfig_dir})

@@ -1,19 +1,17 @@
-# Options, each also read from the environment, where pip hands them down.
+# What a build can be told, by -D or, under pip, by the environment (native/python hands it down).
 
-function(flashdec_option name default text)
-  if(NOT DEFINED ${name} AND DEFINED ENV{${name}})
-    set(${name} "$ENV{${name}}")
-  endif()
-  if("${${name}}" STREQUAL "")  # not NOT: OFF is a value
-    set(${name} "${default}")
-  endif()
-  set(${name} "${${name}}" CACHE STRING "${text}" FORCE)
-endfunction()
+set(FLASHDEC_CUDA AUTO CACHE STRING
+  "Build the CUDA kernels: AUTO (where there is an nvcc or an NVIDIA driver), ON or OFF")
+set(FLASHDEC_CUDA_TOOLKIT auto CACHE STRING
+  "The CUDA toolkit: auto (the machine's, else PyPI's) or pypi")
+set(FLASHDEC_CUDA_WHEELS "" CACHE PATH
+  "PyPI's toolkit, site-packages/nvidia/cu13 of some environment; pip's builds know it")
+set(FLASHDEC_CUDA_ARCHITECTURES "" CACHE STRING
+  "The GPUs to compile for, as CMAKE_CUDA_ARCHITECTURES takes them; empty: all")
+set(FLASHDEC_SANITIZE "" CACHE STRING "address, undefined or thread, comma-separated")
 
-flashdec_option(FLASHDEC_CUDA AUTO "Build the CUDA kernels: AUTO, ON or OFF")
-flashdec_option(FLASHDEC_CUDA_TOOLKIT "" "Where nvcc is: empty (search), pypi, or a folder")
-# Machine code for the generations that differ, and PTX of the newest for those to come; 8.6 runs
-# the code of 8.0.
-flashdec_option(FLASHDEC_CUDA_ARCHITECTURES
-  "80-real;89-real;90a-real;100f-real;120f-real;120-virtual" "What CMAKE_CUDA_ARCHITECTURES takes")
-flashdec_option(FLASHDEC_SANITIZE "" "address, undefined or thread, comma-separated")
+# Machine code for the generations that differ (8.6 runs the code of 8.0), and PTX of the newest for
+# those to come.
+if(FLASHDEC_CUDA_ARCHITECTURES STREQUAL "")
+  set(FLASHDEC_CUDA_ARCHITECTURES 80-real 89-real 90a-real 100f-real 120f-real 120-virtual)
+endif()

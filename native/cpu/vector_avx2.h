@@ -66,8 +66,7 @@ struct Avx2 {
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     const F scaled = mul(x, _mm256_castsi256_ps(exponent));
     const F tiny = _mm256_cmp_ps(n, broadcast(-126.0f), _CMP_LT_OQ);  // false for NaN
-    const F nan = _mm256_cmp_ps(n, n, _CMP_UNORD_Q);
-    return _mm256_blendv_ps(_mm256_andnot_ps(tiny, scaled), n, nan);
+    return _mm256_andnot_ps(tiny, scaled);
   }
 
   // Lane i of the result is the sum of the lanes of x[i], added in the same order for every i.

@@ -1,15 +1,15 @@
 """The build backend: scikit-build-core's, with a CUDA toolkit from PyPI where it takes one.
 
-It takes one where CUDA is wanted and the machine has no nvcc: FLASHDEC_CUDA=ON, or
-by AUTO (the default) on a machine with an NVIDIA driver.  The nvcc that is found here is handed to
-CMake in CUDACXX, the first place where native/cmake/CudaToolkit.cmake looks, so that the two cannot
-disagree.
+Options come from pip's ``--config-settings``, as ``cmake.define.NAME``, or else the environment.
+Every build hands all of them to CMake, so that a build folder never goes on with those of its last
+build.  Whether a toolkit has to be fetched is decided by the script that CMake asks again later,
+``native/cmake/cuda_toolkit.sh``.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,82 +33,85 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 
-# CMake that knows the architectures 100f and 120f.
-_CUDA_CMAKE = "cmake>=3.31"
+_Settings = dict[str, Any] | None
+
+_OPTIONS = {
+    "FLASHDEC_CUDA": "AUTO",
+    "FLASHDEC_CUDA_TOOLKIT": "auto",
+    "FLASHDEC_CUDA_ARCHITECTURES": "",
+}
+_TOOLKIT_SEARCH = Path(__file__).parents[1] / "cmake" / "cuda_toolkit.sh"
+
+_CMAKE_FOR_CUDA = "cmake>=3.31"  # knows the architectures 100f and 120f
 _TOOLKIT = "cuda-toolkit[nvcc,cudart,cccl]==13.0.*"
 
 
 def build_wheel(
     wheel_directory: str,
-    config_settings: dict[str, Any] | None = None,
+    config_settings: _Settings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build a wheel with the compiler that the requirements were decided by."""
-    _hand_over(config_settings)
-    return _backend.build_wheel(wheel_directory, config_settings, metadata_directory)
+    """Build a wheel with the options that its requirements were decided by."""
+    _use_every_processor()
+    settings = _with_options(config_settings)
+    return _backend.build_wheel(wheel_directory, settings, metadata_directory)
 
 
 def build_editable(
     wheel_directory: str,
-    config_settings: dict[str, Any] | None = None,
+    config_settings: _Settings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build an editable wheel with the compiler that the requirements were decided by."""
-    _hand_over(config_settings)
-    return _backend.build_editable(wheel_directory, config_settings, metadata_directory)
+    """Build an editable wheel with the options that its requirements were decided by."""
+    _use_every_processor()
+    settings = _with_options(config_settings)
+    return _backend.build_editable(wheel_directory, settings, metadata_directory)
 
 
-def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
+def get_requires_for_build_wheel(config_settings: _Settings = None) -> list[str]:
     """Return what building a wheel needs beside scikit-build-core."""
-    return _backend.get_requires_for_build_wheel(config_settings) + _cuda(config_settings)
+    settings = _with_options(config_settings)
+    return _backend.get_requires_for_build_wheel(settings) + _cuda_requires(settings)
 
 
-def get_requires_for_build_editable(config_settings: dict[str, Any] | None = None) -> list[str]:
+def get_requires_for_build_editable(config_settings: _Settings = None) -> list[str]:
     """Return what an editable install needs beside scikit-build-core."""
-    return _backend.get_requires_for_build_editable(config_settings) + _cuda(config_settings)
+    settings = _with_options(config_settings)
+    return _backend.get_requires_for_build_editable(settings) + _cuda_requires(settings)
 
 
-def _option(config_settings: dict[str, Any] | None, name: str) -> str:
-    settings = config_settings or {}
-    given = settings.get(f"cmake.define.{name}") or os.environ.get(name, "")
-    return str(given)
+def _use_every_processor() -> None:
+    """Let make, which serves where there is no ninja, compile several files at a time too."""
+    processors = len(os.sched_getaffinity(0))
+    os.environ.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(processors))
 
 
-def find_nvcc() -> str:
-    """Return the machine's nvcc: CUDACXX, CUDA_PATH, CUDA_HOME, /usr/local/cuda, PATH; else ""."""
-    roots = [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
-    candidates = [os.environ.get("CUDACXX"), *(f"{root}/bin/nvcc" for root in roots if root)]
-    for candidate in candidates:
-        if candidate and Path(candidate).exists():
-            return candidate
-    return shutil.which("nvcc") or ""
+def _with_options(config_settings: _Settings) -> dict[str, Any]:
+    """Return the settings with every option in them."""
+    options = {name: os.environ.get(name) or default for name, default in _OPTIONS.items()}
+    options["FLASHDEC_CUDA_WHEELS"] = _installed_toolkit()
+    defines = {f"cmake.define.{name}": value for name, value in options.items()}
+    return {**defines, **(config_settings or {})}
 
 
-def _has_driver() -> bool:
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+def _installed_toolkit() -> str:
+    """Return the folder of PyPI's toolkit, or "" where it is not installed (yet).
+
+    pip puts what the hooks asked for apart from the build requirements, where CMake cannot find it.
+    """
+    folders = (Path(entry, "nvidia", "cu13") for entry in sys.path)
+    return next((str(folder) for folder in folders if (folder / "bin" / "nvcc").exists()), "")
 
 
-def _searches(config_settings: dict[str, Any] | None) -> bool:
-    """Whether the machine's nvcc is wanted, not PyPI's or one in a folder that is given."""
-    return _option(config_settings, "FLASHDEC_CUDA_TOOLKIT") == ""
-
-
-def _hand_over(config_settings: dict[str, Any] | None) -> None:
-    nvcc = find_nvcc() if _searches(config_settings) else ""
-    if nvcc:
-        os.environ["CUDACXX"] = nvcc
-    for site in sys.path:  # pip keeps what _cuda asked for apart from the build requirements
-        if Path(site, "nvidia", "cu13", "bin", "nvcc").exists():
-            os.environ["FLASHDEC_SITE_PACKAGES"] = site
-
-
-def _cuda(config_settings: dict[str, Any] | None) -> list[str]:
-    wish = _option(config_settings, "FLASHDEC_CUDA") or "AUTO"
-    toolkit = _option(config_settings, "FLASHDEC_CUDA_TOOLKIT")
-    if wish == "OFF":
+def _cuda_requires(settings: dict[str, Any]) -> list[str]:
+    """Return what the CUDA kernels need that the machine does not have."""
+    wish = settings["cmake.define.FLASHDEC_CUDA"]
+    toolkit = settings["cmake.define.FLASHDEC_CUDA_TOOLKIT"]
+    search = ["sh", _TOOLKIT_SEARCH, wish, toolkit]
+    done = subprocess.run(search, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(1)  # the script has said why
+    found = done.stdout.strip()
+    if found == "none":
         return []
-    if toolkit not in ("", "pypi") or (_searches(config_settings) and find_nvcc()):
-        return [_CUDA_CMAKE]
-    if wish == "ON" or toolkit == "pypi" or _has_driver():
-        return [_CUDA_CMAKE, _TOOLKIT]
-    return []
+    return [_CMAKE_FOR_CUDA, _TOOLKIT] if found == "pypi" else [_CMAKE_FOR_CUDA]

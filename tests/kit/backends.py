@@ -95,12 +95,13 @@ class Backend:
         *,
         fill: int | None = None,
         plan: flashdec.Plan | None = None,
+        status: int = 0,
         **more: Any,
     ) -> Result:
         chosen = plan if plan is not None else self.plan(case, arrays, kernel, **more)
         carried: dict[int, Any] = {}
         put = lambda a: None if a is None else a if isinstance(a, int) else self.view(a, carried)  # noqa: E731
-        status = self.carry(np.zeros(1, np.int32))
+        word = self.carry(np.full(1, status, np.int32))
         args = flashdec.Args(
             q=put(arrays.q),
             k=put(arrays.k),
@@ -109,7 +110,7 @@ class Backend:
             lse=put(arrays.lse),
             kv_len=put(arrays.kv_len),
             page_table=put(arrays.page_table),
-            status=status,
+            status=word,
             layout=case.layout,
         )
         chosen.run(args, self.workspace(chosen, fill))
@@ -118,7 +119,7 @@ class Backend:
             o=self.fetch(args.o).copy(),
             lse=None if arrays.lse is None else self.fetch(args.lse).copy(),
             slab=self.fetch(put(arrays.slab)).copy(),
-            status=int(self.fetch(status)[0]),
+            status=int(self.fetch(word)[0]),
             plan=chosen,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,33 @@ def test_first_page_beyond_the_cache(kernel: Any) -> None:
 def test_status_is_left_alone_without_a_fault(kernel: Any) -> None:
     backend, name = kernel
     assert backend.run(PAGED, build(PAGED), name).status == 0
+
+
+def test_status_gathers_faults(kernel: Any) -> None:
+    """Bits are OR-ed in: those of both faults, and what the caller left there."""
+    backend, name = kernel
+    arrays = build(PAGED)
+    arrays.kv_len[1], arrays.page_table[3, 2] = -1, -1
+    result = backend.run(PAGED, arrays, name, status=1 << 20)
+    assert result.status == 1 << 20 | flashdec.Fault.KV_LEN | flashdec.Fault.PAGE
+    assert backend.run(PAGED, build(PAGED), name, status=1 << 20).status == 1 << 20
+
+
+@pytest.mark.parametrize("layout", ["bshd", "bhsd"])
+@pytest.mark.parametrize("page", [-1, 1 << 20])
+@pytest.mark.parametrize("group", [1, 8, 17, 70])
+def test_bad_page_in_the_last_split_reaches_every_head(
+    kernel: Any, group: int, page: int, layout: str
+) -> None:
+    backend, name = kernel
+    case = replace(PAGED, kv_heads=3, group=group, layout=layout)
+    arrays = build(case)
+    clean = backend.run(case, build(case), name)
+    arrays.page_table[0, -1] = page
+    result = backend.run(case, arrays, name)
+    assert np.isnan(result.o[0]).all()
+    assert np.isnan(result.lse[0]).all()
+    neighbours_keep_their_bits(result, clean, 0)
 
 
 CHECKED = {

@@ -7,9 +7,11 @@ breach kills the process, so it is done in a process of its own.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from kit.processor import skip_without
 
 PAGE = mmap.PAGESIZE
 DIMS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 40, 63, 64, 65, 80, 96, 127, 128, 129, 255, 256]
-kept: list[Any] = []  # mappings stay until the process ends
+ENDS = (True, False)  # the array ends, or begins, at a guard page
+kept: list[Any] = []  # mappings stay until a run is over
 
 
 def guarded(array: Any, at_end: bool) -> Any:
@@ -47,26 +50,32 @@ def run_guarded(isa: str, dtype: str) -> None:
     from kit.backends import Cpu, environment
     from kit.case import Case
 
-    for dim in DIMS:
-        for at_end in (True, False):
-            for page_size in (0, 3):
-                case = Case(dtype, 2, 1, 3, dim, 257 - dim, 41, (41, 37), page_size, split_len=32)
-                want = Cpu().run(case, build(case), isa)
-                made = build(case)
-                names = ("q", "k", "v", "o", "lse", "kv_len", "page_table")
-                arrays = {name: getattr(made, name) for name in names}
-                put = {
-                    n: None if a is None else guarded(np.ascontiguousarray(a), at_end)
-                    for n, a in arrays.items()
-                }
-                desc = case.descriptor(made.num_pages, np.dtype(put["q"].dtype).itemsize)
-                with environment(FLASHDEC_ISA=isa):
-                    plan = flashdec.Plan.select(desc, case.preference(prefer_backend="cpu"))
-                space = guarded(np.full(plan.workspace_size, 0xFF, np.uint8), True)
-                plan.run(flashdec.Args(**put), flashdec.Workspace.from_array(space))
-                assert put["o"].tobytes() == want.o.tobytes(), case
-                for memory in kept:
-                    assert memory is not None
+    # Two splits of each sequence or one, three key/value heads in an item or one.
+    shapes = [(0, 32, "bshd"), (3, 32, "bshd"), (0, 0, "bhsd"), (3, 0, "bshd")]
+    for dim, at_end, (page_size, split_len, layout) in itertools.product(DIMS, ENDS, shapes):
+        case = Case(dtype, 4, 3, 3, dim, 257 - dim, 41, (37, 0, 33, 41), page_size, layout)
+        case = replace(case, split_len=split_len)
+        want = Cpu().run(case, build(case), isa)
+        made = build(case)
+        names = ("q", "k", "v", "o", "lse", "kv_len", "page_table")
+        arrays = {name: getattr(made, name) for name in names}
+        arrays["status"] = np.zeros(1, np.int32)
+        put = {
+            n: None if a is None else guarded(np.ascontiguousarray(a), at_end)
+            for n, a in arrays.items()
+        }
+        desc = case.descriptor(made.num_pages, put["q"].dtype.itemsize)
+        with environment(FLASHDEC_ISA=isa):
+            plan = flashdec.Plan.select(desc, case.preference(prefer_backend="cpu"))
+        assert plan.info.max_splits == (2 if split_len else 1)
+        space = None
+        if plan.workspace_size:
+            memory = guarded(np.full(plan.workspace_size, 0xFF, np.uint8), True)
+            space = flashdec.Workspace.from_array(memory)
+        plan.run(flashdec.Args(**put, layout=layout), space)
+        assert put["o"].tobytes() == want.o.tobytes(), case
+        assert put["status"][0] == 0
+        kept.clear()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

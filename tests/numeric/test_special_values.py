@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from kit.arrays import Arrays, build
-from kit.case import Case
+from kit.case import DTYPES, Case
 from kit.compare import check, same_bits
 
 CASE = Case("float32", 3, 2, 2, 64, 64, 150, (150, 149, 40), split_len=32, seed=4)
@@ -61,16 +62,18 @@ CHANGES = {
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("change", CHANGES)
-def test_contained(kernel: Any, change: str) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_contained(kernel: Any, dtype: str, change: str) -> None:
     backend, name = kernel
     mutate, heads = CHANGES[change]
-    arrays = build(CASE)
-    clean = backend.run(CASE, arrays, name)
-    arrays = build(CASE)
+    case = replace(CASE, dtype=dtype)
+    clean = backend.run(case, build(case), name)
+    assert clean.plan.info.max_splits > 1
+    arrays = build(case)
     mutate(arrays)
-    result = backend.run(CASE, arrays, name)
+    result = backend.run(case, arrays, name)
     if change != "inf in v":  # a weight may underflow there: Inf in float64, NaN in float32
-        check(CASE, arrays, result)
+        check(case, arrays, result)
     else:
         assert not np.isfinite(result.o[1, heads, 5]).any()
     others = [(b, h) for b in range(3) for h in range(4) if (b, h) not in [(1, x) for x in heads]]

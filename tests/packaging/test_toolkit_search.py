@@ -1,27 +1,115 @@
-"""The build backend and CMake look for nvcc in the same places, in the same order."""
+"""The one search for nvcc, which CMake and the build backend both ask."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEARCH = ROOT / "native" / "cmake" / "CudaToolkit.cmake"
-PLACES = ["CUDACXX", "CUDA_PATH", "CUDA_HOME", "PATH"]
+SEARCH = ROOT / "native" / "cmake" / "cuda_toolkit.sh"
+VARIABLES = ["CUDACXX", "CUDA_PATH", "CUDA_HOME"]  # in the order of the search
+SUBSETS = [names for n in (1, 2, 3) for names in itertools.combinations(VARIABLES, n)]
 
-pytestmark = pytest.mark.skipif(not shutil.which("cmake"), reason="no CMake")
+
+def make_nvcc(folder: Path, release: str = "13.0") -> Path:
+    nvcc = folder / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V{release}.88'\n")
+    nvcc.chmod(0o755)
+    return nvcc
+
+
+def environment(**values: object) -> dict[str, str]:
+    """This environment with these places of nvcc alone, but for /usr/local/cuda."""
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    folders = [folder for folder in kept["PATH"].split(":") if not Path(folder, "nvcc").exists()]
+    path = ":".join([str(values.pop("PATH", "/nowhere")), *folders])
+    return {**kept, **{name: str(value) for name, value in values.items()}, "PATH": path}
+
+
+def search(wish: str, toolkit: str = "auto", **values: object) -> str:
+    done = subprocess.run(
+        ["sh", SEARCH, wish, toolkit], capture_output=True, text=True, env=environment(**values)
+    )
+    assert done.returncode == (1 if done.stderr else 0)
+    return done.stderr.strip() or done.stdout.strip()
+
+
+@pytest.mark.parametrize("present", SUBSETS, ids="-".join)
+def test_order(tmp_path: Path, present: tuple[str, ...]) -> None:
+    nvccs = {name: make_nvcc(tmp_path / name) for name in (*present, "PATH")}
+    values = {name: nvccs[name].parents[1] for name in present}
+    if "CUDACXX" in present:
+        values["CUDACXX"] = nvccs["CUDACXX"]
+    assert search("AUTO", PATH=nvccs["PATH"].parent, **values) == str(nvccs[present[0]])
+
+
+def test_the_path_comes_last(tmp_path: Path) -> None:
+    nvcc = make_nvcc(tmp_path)
+    usual = "/usr/local/cuda/bin/nvcc"
+    assert search("AUTO", PATH=nvcc.parent) in {str(nvcc), usual}
+    assert search("AUTO", CUDACXX="nvcc", PATH=nvcc.parent) == str(nvcc)
+
+
+def test_one_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
+    old, new = make_nvcc(tmp_path / "old", "12.9"), make_nvcc(tmp_path / "new", "14.1")
+    found = search("AUTO", CUDA_PATH=old.parents[1], CUDA_HOME=new.parents[1])
+    assert found == str(new)
+
+
+def test_one_that_is_named_must_do(tmp_path: Path) -> None:
+    old, missing = make_nvcc(tmp_path, "12.9"), tmp_path / "nvcc"
+    said = search("AUTO", CUDACXX=old)
+    assert said == f"CUDACXX is {old}; the kernels need an nvcc 13.0 or later"
+    assert search("ON", CUDACXX=missing) == f"CUDACXX is {missing}, which is no program"
+
+
+def test_off_and_pypi_do_not_search(tmp_path: Path) -> None:
+    nvcc = make_nvcc(tmp_path)
+    assert search("OFF", CUDACXX=nvcc) == "none"
+    assert search("OFF", "pypi") == "none"
+    assert search("AUTO", "pypi", CUDACXX=nvcc) == "pypi"
+
+
+@pytest.mark.skipif(Path("/usr/local/cuda/bin/nvcc").exists(), reason="there is an nvcc")
+def test_without_an_nvcc() -> None:
+    assert search("ON") == "pypi"
+    assert search("AUTO") in {"none", "pypi"}  # pypi where there is a driver
+
+
+@pytest.mark.parametrize("wish", ["", "on", "1"])
+def test_unknown_wish(wish: str) -> None:
+    assert search(wish) == f"FLASHDEC_CUDA is {wish}; it can be AUTO, ON or OFF"
+
+
+@pytest.mark.parametrize("toolkit", ["", "conda"])
+def test_unknown_toolkit(toolkit: str) -> None:
+    assert search("ON", toolkit).startswith(f"FLASHDEC_CUDA_TOOLKIT is {toolkit}; it can be auto")
+
+
+@pytest.mark.skipif(
+    not shutil.which("cmake") or not shutil.which("ninja"), reason="no CMake, ninja"
+)
+def test_cmake_repeats_the_refusal(tmp_path: Path) -> None:
+    command = ["cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path, "-DFLASHDEC_CUDA=maybe"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "FLASHDEC_CUDA is maybe; it can be AUTO, ON or OFF" in " ".join(done.stderr.split())
 
 
 @pytest.fixture
 def backend(monkeypatch: Any) -> Any:
     pytest.importorskip("scikit_build_core")
+    monkeypatch.chdir(ROOT)
+    for name in ("FLASHDEC_CUDA", "FLASHDEC_CUDA_TOOLKIT", *VARIABLES):
+        monkeypatch.delenv(name, raising=False)
     path = ROOT / "native" / "python" / "flashdec_build.py"
     spec = importlib.util.spec_from_file_location("flashdec_build", path)
     assert spec is not None
@@ -31,55 +119,30 @@ def backend(monkeypatch: Any) -> Any:
     return module
 
 
-def make_nvcc(folder: Path) -> Path:
-    nvcc = folder / "bin" / "nvcc"
-    nvcc.parent.mkdir(parents=True)
-    nvcc.write_text("#!/bin/sh\n")
-    nvcc.chmod(0o755)
-    return nvcc
+def asks_for_cuda(needs: list[str]) -> list[str]:
+    return [need for need in needs if need == "cmake>=3.31" or "cuda" in need]
 
 
-def found_by_cmake(variables: dict[str, str]) -> str:
-    done = subprocess.run(
-        [shutil.which("cmake"), "-P", SEARCH],
-        capture_output=True,
-        text=True,
-        env=variables,
-        check=True,
-    )
-    return (done.stdout + done.stderr).partition("nvcc=")[2].strip()
-
-
-@pytest.mark.parametrize("present", range(1 << len(PLACES)))
-def test_same_search(backend: Any, monkeypatch: Any, tmp_path: Path, present: int) -> None:
-    home = {name: tmp_path / name for name in PLACES}
-    nvccs = {name: make_nvcc(home[name]) for i, name in enumerate(PLACES) if present >> i & 1}
-    base = [str(Path(sys.executable).parent), "/usr/bin", "/bin"]
-    base = [p for p in base if not Path(p, "nvcc").exists()]
-    values = {"PATH": os.pathsep.join(base)}
-    for name, nvcc in nvccs.items():
-        if name == "PATH":
-            values["PATH"] = os.pathsep.join([str(nvcc.parent), *base])
-        else:
-            values[name] = str(nvcc if name == "CUDACXX" else nvcc.parents[1])
-    for name in PLACES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    want = backend.find_nvcc()
-    cmake = {**values, "PATH": values["PATH"]}
-    assert found_by_cmake(cmake) == want
-    first = [name for name in ("CUDACXX", "CUDA_PATH", "CUDA_HOME") if name in nvccs]
-    if first:
-        assert want == str(nvccs[first[0]])
-
-
-def test_off_asks_for_nothing(backend: Any, monkeypatch: Any) -> None:
+def test_the_backend_asks_for_nothing_without_cuda(backend: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("FLASHDEC_CUDA", "OFF")
-    assert backend._cuda(None) == []
+    assert asks_for_cuda(backend.get_requires_for_build_wheel()) == []
 
 
-def test_pypi_asks_for_the_toolkit(backend: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("FLASHDEC_CUDA", "ON")
+def test_the_backend_asks_for_the_toolkit(backend: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("FLASHDEC_CUDA_TOOLKIT", "pypi")
-    assert any("cuda-toolkit" in need for need in backend._cuda(None))
+    wanted = ["cmake>=3.31", "cuda-toolkit[nvcc,cudart,cccl]==13.0.*"]
+    assert asks_for_cuda(backend.get_requires_for_build_wheel()) == wanted
+    assert asks_for_cuda(backend.get_requires_for_build_editable()) == wanted
+
+
+def test_the_backend_takes_the_nvcc_that_is_there(
+    backend: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDACXX", str(make_nvcc(tmp_path)))
+    assert asks_for_cuda(backend.get_requires_for_build_wheel()) == ["cmake>=3.31"]
+
+
+def test_a_setting_goes_before_the_environment(backend: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("FLASHDEC_CUDA", "ON")
+    settings = {"cmake.define.FLASHDEC_CUDA": "OFF"}
+    assert asks_for_cuda(backend.get_requires_for_build_wheel(settings)) == []
