@@ -32,6 +32,14 @@ def test_every_group(kernel: Any, group: int) -> None:
     verify(kernel, Case("bfloat16", 2, 2, group, 64, 80, capacity=300, seed=group))
 
 
+@pytest.mark.parametrize("kv_heads", [*range(1, 18), 20, 33])
+def test_every_number_of_kv_heads(kernel: Any, kv_heads: int) -> None:
+    """More than fit an item, and numbers that items do not divide."""
+    for group, layout in ((1, "bshd"), (3, "bshd"), (17, "bshd"), (1, "bhsd")):
+        case = Case("float32", 4, kv_heads, group, 24, 8, capacity=70, layout=layout, seed=kv_heads)
+        verify(kernel, Case(**{**case.__dict__, "split_len": 32}))
+
+
 @pytest.mark.parametrize("unit", [TILE, 16, 64, 256])
 def test_lengths_around_boundaries(kernel: Any, unit: int) -> None:
     lengths = tuple(n * unit + off for n in (1, 2, 3) for off in (-1, 0, 1))
