@@ -28,7 +28,7 @@ def exact_attention(q: F32, k: F32, v: F32, lengths: Lengths) -> tuple[F64, F64]
     exact, bound
         ``[steps, q_heads, head_dim_v]`` float64: the outputs, and for each of them rule 7 of
         flashdec.h for bfloat16 on the CPU, where u is 0 (no tensor cores round the probabilities):
-        0.625 ulp(o) + (2^-20 + 2^-21 max|s|) Σ p|v|.
+        0.625 ulp(o) + (2^-20 + 2^-21 S) Σ p|v|, with S = max |scale| Σ |q k|.
     """
     steps, q_heads, head_dim = q.shape
     kv_heads = k.shape[1]
@@ -37,7 +37,9 @@ def exact_attention(q: F32, k: F32, v: F32, lengths: Lengths) -> tuple[F64, F64]
     scores = np.einsum("ngid,tgd->ngit", queries, k.astype(np.float64), optimize=True)
     scores /= np.sqrt(head_dim)
     live = (np.arange(len(k)) < lengths[:, None])[:, None, None, :]
-    largest = np.abs(np.where(live, scores, 0.0)).max(axis=-1, keepdims=True)
+    sizes = np.einsum("ngid,tgd->ngit", np.abs(queries), np.abs(k.astype(np.float64)))
+    sizes /= np.sqrt(head_dim)
+    largest = np.where(live, sizes, 0.0).max(axis=-1, keepdims=True)
     scores = np.where(live, scores, -np.inf)
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)

@@ -34,7 +34,7 @@ set_target_properties(flashdecoding PROPERTIES
 # bits do not depend on what the optimiser inlines where.
 target_compile_options(flashdecoding PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-psabi -ffp-contract=off -fno-math-errno>
-  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off -compress-mode=size>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off --fmad=false -compress-mode=size>)
 if(FLASHDEC_X86)
   # gcc 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -48,6 +48,25 @@ FLASHDEC_INLINE SoftmaxState merge_states(SoftmaxState state, SoftmaxState part,
   return {m, state.l * *keep + part.l * *add};
 }
 
+// A sum that carries the rounding error of its last addition into the next one (Kahan, "Further
+// remarks on reducing truncation errors", 1965), so that its own error does not grow with the
+// number of terms.  It relies on a * b + c not being contracted, and on no term being reassociated.
+struct CompensatedSum {
+  float value;
+  float error;
+};
+
+FLASHDEC_INLINE CompensatedSum add(CompensatedSum sum, float term) {
+  const float corrected = term - sum.error;
+  const float value = sum.value + corrected;
+  const float error = (value - sum.value) - corrected;
+  return {value, error == error ? error : 0.0f};  // Inf - Inf: the sum stays Inf
+}
+
+FLASHDEC_INLINE CompensatedSum scale(CompensatedSum sum, float factor) {
+  return {sum.value * factor, sum.error * factor};
+}
+
 FLASHDEC_INLINE float state_lse(SoftmaxState state) {
   return state.l == 0.0f ? -INFINITY : (state.m + log2f(state.l)) * kLn2;
 }

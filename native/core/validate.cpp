@@ -10,6 +10,7 @@
 namespace flashdec {
 namespace {
 
+constexpr float kMaxScale = 2e38f;
 constexpr uint32_t kMaxAlignment = 256;
 constexpr uint32_t kMaxThreads = 1024;
 constexpr uint32_t kPreferenceFlags =
@@ -44,9 +45,12 @@ uint32_t resolve_alignment(const flashdec_descriptor& desc, int64_t head_dim_v) 
 }
 
 float resolve_scale(const flashdec_descriptor& desc) {
-  if (!std::isfinite(desc.scale))
-    refuse(FLASHDEC_INVALID_VALUE, "scale is %g; it must be finite, or 0 for 1/sqrt(head_dim)",
-           static_cast<double>(desc.scale));
+  // Kernels multiply it with log2(e), which must not overflow.
+  if (!(std::fabs(desc.scale) <= kMaxScale))
+    refuse(FLASHDEC_INVALID_VALUE,
+           "scale is %g; it must be finite, from %g to %g, and 0 means 1/sqrt(head_dim)",
+           static_cast<double>(desc.scale), -static_cast<double>(kMaxScale),
+           static_cast<double>(kMaxScale));
   if (desc.scale != 0.0f) return desc.scale;
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(desc.head_dim)));
 }

@@ -8,7 +8,9 @@
 //   scores   s[h][t] = q[h] . k[t]       a block of heads x tokens in registers, so that a k row is
 //                                        converted once for kBlockHeads heads
 //   softmax  p[h][t] = exp2(s - m)       with the running (m, l) of each head; o rescaled if m grew
-//   weigh    o[h] += p[h][t] * v[t]      a block of heads x columns in registers over the tile
+//   weigh    o[h] += p[h][t] * v[t]      a block of heads x columns in registers over the tile,
+//   whose
+//                                        sum is then added to o with its error compensated
 // The rows of the next tile are prefetched meanwhile, through the page table.
 #pragma once
 
@@ -37,8 +39,12 @@ struct Body {
     int heads;
     alignas(64) float q[kHeads][kMaxRow];  // scaled, so that scores are in units of log2
     alignas(64) float o[kHeads][kMaxRow];
-    alignas(64) float p[kHeads][kTile];  // scores, then probabilities
-    SoftmaxState sum[kHeads];
+    alignas(64) float error[kHeads][kMaxRow];  // of the sums in o: see CompensatedSum
+    alignas(64) float p[kHeads][kTile];        // scores, then probabilities
+    float m[kHeads];
+    CompensatedSum l[kHeads];
+
+    SoftmaxState sum(int h) const { return {m[h], l[h].value}; }
   };
 
   // The first n elements at p, zeros after them; reads nothing else.
@@ -136,13 +142,14 @@ struct Body {
     F largest = V::load(p);
     for (int t = W; t < kTile; t += W)
       largest = V::max(largest, V::load(p + t));
-    SoftmaxState& sum = state.sum[h];
-    const float m = fmaxf(sum.m, V::reduce_max(largest));
-    if (m != sum.m) {
-      const float keep = rescale_factor(sum.m, m);
-      sum.l *= keep;
+    const float before = state.m[h];
+    const float m = fmaxf(before, V::reduce_max(largest));
+    if (m != before) {
+      const float keep = rescale_factor(before, m);
+      state.l[h] = scale(state.l[h], keep);
       rescale(state.o[h], keep, dim_v);
-      sum.m = m;
+      rescale(state.error[h], keep, dim_v);
+      state.m[h] = m;
     }
     const F reference = V::broadcast(reference_score(m));
     F added = V::zero();
@@ -151,10 +158,19 @@ struct Body {
       V::store(p + t, weight);
       added = V::add(added, weight);
     }
-    sum.l += V::reduce_add(added);
+    state.l[h] = add(state.l[h], V::reduce_add(added));
   }
 
   // ---- weigh ----
+
+  // A tile's sum into the split's, as add(CompensatedSum, float) does it.
+  static void add_columns(State& state, int h, int64_t d, F term) {
+    const F before = V::load(state.o[h] + d);
+    const F corrected = V::sub(term, V::load(state.error[h] + d));
+    const F value = V::add(before, corrected);
+    V::store(state.o[h] + d, value);
+    V::store(state.error[h] + d, V::nan_to_zero(V::sub(V::sub(value, before), corrected)));
+  }
 
   template <int NH, int NV>
   static void weigh_columns(State& state, int first, const Tile& tile, const Tile& next,
@@ -162,7 +178,7 @@ struct Body {
     F o[NH][NV];
     for (int h = 0; h < NH; ++h)
       for (int i = 0; i < NV; ++i)
-        o[h][i] = V::load(state.o[first + h] + d + i * W);
+        o[h][i] = V::zero();
     for (int t = 0; t < tile.count; ++t) {
       const E* v = row(tile.v[t]) + d;
       prefetch(next.v[t] + d * static_cast<int64_t>(sizeof(E)), NV * W);
@@ -177,21 +193,21 @@ struct Body {
     }
     for (int h = 0; h < NH; ++h)
       for (int i = 0; i < NV; ++i)
-        V::store(state.o[first + h] + d + i * W, o[h][i]);
+        add_columns(state, first + h, d + i * W, o[h][i]);
   }
 
   template <int NH>
   static void weigh_last_columns(State& state, int first, const Tile& tile, int64_t d, int64_t n) {
     F o[NH];
     for (int h = 0; h < NH; ++h)
-      o[h] = V::load(state.o[first + h] + d);
+      o[h] = V::zero();
     for (int t = 0; t < tile.count; ++t) {
       const F column = load_first(row(tile.v[t]) + d, n);
       for (int h = 0; h < NH; ++h)
         o[h] = V::fma(V::broadcast(state.p[first + h][t]), column, o[h]);
     }
     for (int h = 0; h < NH; ++h)
-      V::store(state.o[first + h] + d, o[h]);
+      add_columns(state, first + h, d, o[h]);
   }
 
   template <int NH>
@@ -250,9 +266,12 @@ struct Body {
         const F part = left >= W ? V::load(q + d) : load_first(q + d, left);
         V::store(state.q[h] + d, V::mul(part, factor));
       }
-      for (int64_t d = 0; d < problem.head_dim_v; d += W)
+      for (int64_t d = 0; d < problem.head_dim_v; d += W) {
         V::store(state.o[h] + d, V::zero());
-      state.sum[h] = empty_state();
+        V::store(state.error[h] + d, V::zero());
+      }
+      state.m[h] = -INFINITY;
+      state.l[h] = {};
     }
   }
 
@@ -260,7 +279,7 @@ struct Body {
                            int64_t head) {
     const int64_t dim_v = launch.plan.problem.head_dim_v;
     E* o = static_cast<E*>(output_row(launch, item.sequence, head));
-    const F l = V::broadcast(state.sum[h].l);
+    const F l = V::broadcast(state.l[h].value);
     for (int64_t d = 0; d < dim_v; d += W) {
       const F part = V::div(V::load(state.o[h] + d), l);
       if (dim_v - d >= W) {
@@ -269,14 +288,14 @@ struct Body {
         store_first(o + d, part, dim_v - d);
       }
     }
-    store_lse(launch, item.sequence, head, state.sum[h]);
+    store_lse(launch, item.sequence, head, state.sum(h));
   }
 
   static void store_part(State& state, int h, const Launch& launch, const WorkItem& item,
                          int64_t head) {
     const int64_t dim_v = launch.plan.problem.head_dim_v;
     const int64_t part = part_index(launch, item.sequence, head, item.split);
-    launch.workspace.states[part] = state.sum[h];
+    launch.workspace.states[part] = state.sum(h);
     std::memcpy(launch.workspace.values + part * dim_v, state.o[h],
                 sizeof(float) * static_cast<size_t>(dim_v));
   }
@@ -324,13 +343,14 @@ struct Body {
   }
 
   // The query heads [first, first + count) of every key/value head of the item.
+  template <int64_t kMost>
   static bool attend_heads(const Launch& launch, const WorkItem& item, int64_t first,
                            int64_t count) {
     const int64_t group = launch.plan.problem.group;
     const int64_t each = ceil_div(count, kHeads);
     const int64_t blocks = each * item.kv_heads;
-    State states[kBlocks];
-    int64_t heads[kBlocks];
+    State states[kMost];  // the caller's stack may be small: no more than is used
+    int64_t heads[kMost];
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t done = i % each * kHeads;
       heads[i] = (item.kv_head + i / each) * group + first + done;
@@ -348,7 +368,10 @@ struct Body {
     const int64_t group = launch.plan.problem.group;
     for (int64_t first = 0; first < group; first += kMost) {
       const int64_t count = group - first < kMost ? group - first : kMost;
-      if (!attend_heads(launch, item, first, count)) return poison(launch, item);
+      const bool one = item.kv_heads == 1 && count <= kHeads;
+      const bool done = one ? attend_heads<1>(launch, item, first, count)
+                            : attend_heads<kBlocks>(launch, item, first, count);
+      if (!done) return poison(launch, item);
     }
   }
 };

@@ -1,5 +1,7 @@
 #include "cpu/combine.h"
 
+#include <cmath>
+
 #include "core/convert.h"
 #include "core/plan.h"
 #include "cpu/rows.h"
@@ -10,9 +12,16 @@ namespace {
 constexpr int64_t kMaxRow = 256;
 
 template <class E>
-void store_row(const float* o, float l, int64_t count, void* target) {
+void store_row(const CompensatedSum* o, float l, int64_t count, void* target) {
   for (int64_t d = 0; d < count; ++d)
-    from_float(o[d] / l, static_cast<E*>(target) + d);
+    from_float(o[d].value / l, static_cast<E*>(target) + d);
+}
+
+float largest_score(const SoftmaxState* states, int64_t splits) {
+  float m = states[0].m;
+  for (int64_t split = 1; split < splits; ++split)
+    m = fmaxf(m, states[split].m);  // drops a NaN, but the factors do not
+  return m;
 }
 
 }  // namespace
@@ -22,17 +31,16 @@ void combine_row(const Launch& launch, int64_t sequence, int64_t head, int64_t s
   const int64_t first = part_index(launch, sequence, head, 0);
   const SoftmaxState* states = launch.workspace.states + first;
   const float* values = launch.workspace.values + first * count;
-  float o[kMaxRow];
-  for (int64_t d = 0; d < count; ++d)
-    o[d] = values[d];
-  SoftmaxState state = states[0];
-  for (int64_t split = 1; split < splits; ++split) {
-    float keep, add;
-    state = merge_states(state, states[split], &keep, &add);
-    const float* part = values + split * count;
+  const float m = largest_score(states, splits);
+  CompensatedSum o[kMaxRow] = {};
+  CompensatedSum l = {};
+  for (int64_t split = 0; split < splits; ++split) {
+    const float factor = rescale_factor(states[split].m, m);
+    l = add(l, states[split].l * factor);
     for (int64_t d = 0; d < count; ++d)
-      o[d] = o[d] * keep + part[d] * add;
+      o[d] = add(o[d], values[split * count + d] * factor);
   }
+  const SoftmaxState state = {m, l.value};
   void* target = output_row(launch, sequence, head);
   switch (launch.plan.problem.element) {
     case FLASHDEC_FLOAT16:

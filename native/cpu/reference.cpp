@@ -27,32 +27,38 @@ float scaled_score(const Problem& problem, const E* q, const E* k) {
   return sums[0] * (problem.scale * kLog2E);
 }
 
+struct RunningState {
+  float m = -INFINITY;
+  CompensatedSum l = {};
+  CompensatedSum o[kMaxRow] = {};
+};
+
 template <class E>
-void add_token(const Problem& problem, float score, const E* v, SoftmaxState* state, float* o) {
-  const float m = fmaxf(state->m, score);
-  const float keep = rescale_factor(state->m, m);
+void add_token(const Problem& problem, float score, const E* v, RunningState& state) {
+  const float m = fmaxf(state.m, score);
+  const float keep = rescale_factor(state.m, m);
   const float p = exp2f(score - reference_score(m));
-  state->m = m;
-  state->l = state->l * keep + p;
+  state.m = m;
+  state.l = add(scale(state.l, keep), p);
   for (int64_t d = 0; d < problem.head_dim_v; ++d)
-    o[d] = o[d] * keep + p * to_float(v[d]);
+    state.o[d] = add(scale(state.o[d], keep), p * to_float(v[d]));
 }
 
 template <class E>
-void store(const Launch& launch, const WorkItem& item, int64_t head, SoftmaxState state,
-           const float* o) {
+void store(const Launch& launch, const WorkItem& item, int64_t head, const RunningState& running) {
   const int64_t count = launch.plan.problem.head_dim_v;
+  const SoftmaxState state = {running.m, running.l.value};
   if (item.whole) {
     E* target = static_cast<E*>(output_row(launch, item.sequence, head));
     for (int64_t d = 0; d < count; ++d)
-      from_float(o[d] / state.l, target + d);
+      from_float(running.o[d].value / state.l, target + d);
     store_lse(launch, item.sequence, head, state);
     return;
   }
   const int64_t part = part_index(launch, item.sequence, head, item.split);
   launch.workspace.states[part] = state;
   for (int64_t d = 0; d < count; ++d)
-    launch.workspace.values[part * count + d] = o[d];
+    launch.workspace.values[part * count + d] = running.o[d].value;
 }
 
 template <class E>
@@ -61,15 +67,14 @@ void attend_kv_head(const Launch& launch, const WorkItem& item) {
   const int64_t first = item.kv_head * problem.group;
   for (int64_t head = first; head < first + problem.group; ++head) {
     const E* q = static_cast<const E*>(query_row(launch, item.sequence, head));
-    SoftmaxState state = empty_state();
-    float o[kMaxRow] = {};
+    RunningState state;
     Tile tile;
     for (int64_t t = item.begin; t < item.end; ++t) {
       if (!find_tile(launch, item, t, &tile)) return poison(launch, item);
       const float score = scaled_score(problem, q, reinterpret_cast<const E*>(tile.k[0]));
-      add_token(problem, score, reinterpret_cast<const E*>(tile.v[0]), &state, o);
+      add_token(problem, score, reinterpret_cast<const E*>(tile.v[0]), state);
     }
-    store<E>(launch, item, head, state, o);
+    store<E>(launch, item, head, state);
   }
 }
 

@@ -13,8 +13,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <system_error>
 #include <thread>
+
+#include "cpu/float_mode.h"
 
 namespace flashdec::cpu {
 namespace {
@@ -55,12 +56,24 @@ class Pool {
   }
 
  private:
+  // Signals are the business of the application's threads: workers take none but those of faults.
   void grow(uint32_t wanted) {
+    if (workers_ >= wanted) return;
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})
+      sigdelset(&blocked, fault);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    start_workers(wanted);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void start_workers(uint32_t wanted) {
     while (workers_ < wanted) {
       try {
         std::thread(&Pool::work, this).detach();
-      } catch (const std::system_error&) {
-        return;  // fewer threads do the same work
+      } catch (...) {
+        return;  // no more threads, or no memory for one: fewer do the same work
       }
       ++workers_;
     }
@@ -118,9 +131,7 @@ class Pool {
   }
 
   void work() {
-    sigset_t all;
-    sigfillset(&all);  // signals are the application's threads' business
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    const DefaultFloatMode mode;  // for good: the thread that made this one may have had another
     for (uint64_t seen = 0;;) {
       bool joined;
       seen = join_next_job(seen, &joined);
@@ -166,6 +177,7 @@ Pool& pool() {
 }  // namespace
 
 void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context) {
+  const DefaultFloatMode mode;
   if (items < threads) threads = static_cast<uint32_t>(items);
   if (threads > 1 && pool().run(threads, items, function, context)) return;
   for (int64_t i = 0; i < items; ++i)

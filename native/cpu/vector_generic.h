@@ -66,6 +66,10 @@ struct Generic {
     return result;
   }
 
+  static F nan_to_zero(F x) {
+    return map([&](int i) { return x.lane[i] == x.lane[i] ? x.lane[i] : 0.0f; });
+  }
+
   static F round(F x) {
     return map([&](int i) { return nearbyintf(x.lane[i]); });
   }

@@ -164,12 +164,16 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
 
 ContextGuard::ContextGuard(CUstream_st* stream, int32_t device) : device_(device) {
   CUcontext context = context_of(stream);
-  if (context == nullptr) {  // this thread has none: take the device's own for the moment
+  // A default stream is that of the plan's device, also where this thread has no context, or one of
+  // another device: then the device's own context is taken for the moment.
+  if (is_default(stream) && (context == nullptr || device_of(context) != device)) {
     check_driver(driver().retain_primary(&context, device), "cuDevicePrimaryCtxRetain");
     retained_ = true;
   }
-  check_driver(driver().push(context), "cuCtxPushCurrent");
-  pushed_ = true;
+  const CUresult pushed = driver().push(context);
+  pushed_ = pushed == CUDA_SUCCESS;
+  if (!pushed_) release();
+  check_driver(pushed, "cuCtxPushCurrent");
   CUdevice actual = -1;
   driver().get_device(&actual);
   if (actual == device) return;

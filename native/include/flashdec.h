@@ -91,12 +91,16 @@
  *     q, k, v and length and on the plan's split_len: not on the batch around
  *     it, its place in it, the cache's capacity, paging, the page size, or
  *     the number of threads or multiprocessors.
- *  7. Error per element, against exact arithmetic on the same inputs:
+ *  7. Error per element, against exact arithmetic on the same inputs, where no
+ *     sum leaves float32's range:
  *       |o - o_exact| <= 0.625 ulp(o_exact)
- *                        + (u + 2^-20 + 2^-21 * max|s|) * sum_t p[t] |v[t]| / sum_t p[t]
- *       |lse - lse_exact| <= 1e-5 * max(1, |lse_exact|)
- *     with u the rounding of p for tensor cores: 2^-9 where the plan's
- *     math_precision is bfloat16, 2^-12 where it is float16, 0 for float32.
+ *                        + (u + 2^-20 + 2^-21 * S) * sum_t p[t] |v[t]| / sum_t p[t]
+ *       |lse - lse_exact| <= 1e-5 * max(1, |lse_exact|) + 2^-21 * S
+ *     with S = max_t |scale| * sum_d |q[d] k[t,d]|, to which the rounding of a
+ *     float32 score is proportional, and u the rounding of p for tensor cores:
+ *     2^-9 where the plan's math_precision is bfloat16, 2^-12 where it is
+ *     float16, 0 for float32.  The bound holds for any number of tokens: sums
+ *     along t carry their rounding error.
  *  8. What lies in device memory cannot be refused without a synchronisation,
  *     so it is made harmless and loud.  A kv_len entry outside
  *     [0, max_kv_len], or a page id outside [0, num_pages) among the live
@@ -218,7 +222,7 @@ typedef struct flashdec_descriptor {
   int64_t head_dim_v;   /* elements in a row of v and o; 0: head_dim */
   int64_t page_size;    /* tokens in a page, 1 .. 2^31-1; 0: the cache is not paged */
   int64_t num_pages;    /* pages in the cache, 1 .. 2^31-1; 0 where page_size is 0 */
-  float scale;          /* of the scores, finite; 0: 1/sqrt(head_dim) */
+  float scale;          /* of the scores, -2e38 .. 2e38; 0: 1/sqrt(head_dim) */
   uint32_t q_dtype;     /* flashdec_dtype of q and o */
   uint32_t kv_dtype;    /* flashdec_dtype of k and v; today the same as q_dtype */
   uint32_t alignment;   /* bytes, a power of two from the element's size up to 256, that every

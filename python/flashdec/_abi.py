@@ -306,7 +306,10 @@ def set_field(structure: Any, name: str, value: Any) -> None:
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgumentError(f"{name} is {value!r}; {error}") from error
     stored = getattr(structure, name)
-    if stored != value and not isinstance(stored, float) and (stored or value):
+    fits = stored == value or not (stored or value)
+    if isinstance(stored, float):  # rounded to float32, but not to 0
+        fits = bool(stored) == bool(value)
+    if not fits:
         setattr(structure, name, before)
         raise InvalidArgumentError(f"{name} is {value!r}; it does not fit its C type")
 

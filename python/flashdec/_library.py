@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.resources
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from flashdec.errors import LibraryNotFoundError
+from flashdec.errors import DeviceError, LibraryNotFoundError
 
-__all__ = ["find_library", "load_library", "synchronize_stream"]
+__all__ = ["device_context", "find_library", "load_library", "synchronize_stream"]
 
 _FILE_NAME = "libflashdecoding.so"
 _ABI_VERSION = 0
@@ -62,9 +64,27 @@ def load_library() -> tuple[ctypes.CDLL, ctypes.PyDLL]:
     return library, with_gil
 
 
-def synchronize_stream(stream: int) -> None:
-    """Wait for a CUDA stream, through the driver that is already loaded."""
-    driver = ctypes.CDLL("libcuda.so.1")
-    status = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
+def _driver(function: str, *arguments: object) -> None:
+    status = getattr(ctypes.CDLL("libcuda.so.1"), function)(*arguments)
     if status != 0:
-        raise RuntimeError(f"cuStreamSynchronize failed with CUDA error {status}")
+        raise DeviceError(f"{function} failed with CUDA driver error {status}")
+
+
+@contextlib.contextmanager
+def device_context(index: int) -> Iterator[None]:
+    """Make the primary context of a CUDA device current meanwhile."""
+    context = ctypes.c_void_p()
+    _driver("cuDevicePrimaryCtxRetain", ctypes.byref(context), index)
+    try:
+        _driver("cuCtxPushCurrent_v2", context)
+        try:
+            yield
+        finally:
+            _driver("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+    finally:
+        _driver("cuDevicePrimaryCtxRelease_v2", index)
+
+
+def synchronize_stream(stream: int) -> None:
+    """Wait for a CUDA stream of the current context."""
+    _driver("cuStreamSynchronize", ctypes.c_void_p(stream))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from flashdec import _abi
 from flashdec._abi import Axes
 from flashdec.errors import InvalidArgumentError
@@ -41,6 +43,7 @@ class Args:
 
     Reusable: assign another array to an attribute to swap it.  Arrays are read when they are
     assigned, PyTorch tensors again at every run; they are checked against the plan at every run.
+    So assign a NumPy array again if you change its flags.
     An `Args` belongs to one thread at a time.
 
     Parameters
@@ -80,6 +83,7 @@ class Args:
         "_stream",
         "_stream_address",
         "_struct",
+        "_tells_stream",
     )
 
     def __init__(
@@ -105,6 +109,7 @@ class Args:
         self._stream = _abi.new_pointer()
         self._stream_address = _abi.address(self._stream)
         self._library = ""
+        self._tells_stream = False
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
 
@@ -118,8 +123,8 @@ class Args:
     status = _operand(7)
 
     def _assign(self, index: int, value: Any) -> None:
-        if index == _KV_LEN and isinstance(value, int):
-            _abi.set_field(self._struct, "uniform_kv_len", value)
+        if index == _KV_LEN and isinstance(value, (int, np.integer)):
+            _abi.set_field(self._struct, "uniform_kv_len", int(value))
             self._struct.flags = _abi.ARGS_UNIFORM_KV_LEN
             self._fill(index, value, None, _abi.no_object())
             return
@@ -138,6 +143,7 @@ class Args:
             self._fill(index, value, reader.address, passed)
             if index == 0:
                 self._library = reader.library
+                self._tells_stream = reader.prepare is None
         if index == _KV_LEN:
             self._struct.flags = self._struct.uniform_kv_len = 0
 
@@ -169,6 +175,7 @@ class PointerArgs:
 
     __slots__ = ("_address", "_struct")
     _library = ""
+    _tells_stream = False
 
     def __init__(self, **fields: int) -> None:
         object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))

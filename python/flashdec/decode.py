@@ -7,11 +7,12 @@ import functools
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from flashdec import _allocate
 from flashdec._abi import Axes, Backend
-from flashdec._library import synchronize_stream
+from flashdec._library import device_context, synchronize_stream
 from flashdec.args import Args, as_axes
 from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
@@ -95,7 +96,7 @@ def decode(
     table = None if page_table is None else describe(page_table, "page_table")
     _check_ranks(tensors, table)
     shape = (tensors[0].shape[0], tensors[0].shape[1], tensors[2].shape[3])
-    with _on_device(q, tensors[0].device):
+    with _on_device(q, tensors[0].device, stream):
         o = out if out is not None else _allocate.empty_like(q, shape)
         lse = _allocate.empty_like(q, shape[:2], "float32", "lse") if return_lse else None
         args = Args(
@@ -182,14 +183,40 @@ def _workspace_for(plan: Plan, like: Any) -> Workspace | None:
     return kept
 
 
-def _on_device(array: Any, device: str) -> Any:
-    """Make the device of an array the current one of its library meanwhile."""
-    library = reader_of(array, "q").library
-    if device == "cpu" or library not in ("torch", "cupy"):
-        return contextlib.nullcontext()
+@contextlib.contextmanager
+def _on_device(array: Any, device: str, stream: Any) -> Iterator[None]:
+    """Make the array's device, and the stream if one is given, its library's current ones.
+
+    What is allocated meanwhile then belongs to the stream that uses it: the library's allocator
+    hands it out again only behind our work.
+    """
+    if device == "cpu":
+        yield
+        return
     index = int(device.partition(":")[2])
+    library = reader_of(array, "q").library
+    if library not in ("torch", "cupy"):
+        with device_context(index):
+            yield
+        return
     cuda = sys.modules[library].cuda
-    return cuda.device(index) if library == "torch" else cuda.Device(index)
+    with cuda.device(index) if library == "torch" else cuda.Device(index):
+        if stream is None:
+            yield
+            return
+        with _as_current(library, cuda, stream_pointer(stream)):
+            yield
+
+
+def _as_current(library: str, cuda: Any, pointer: int) -> Any:
+    """Return a context in which a stream is the library's current one, behind the one before it."""
+    if library == "torch":
+        theirs = cuda.ExternalStream(pointer)
+        theirs.wait_stream(cuda.current_stream())
+        return cuda.stream(theirs)
+    theirs = cuda.ExternalStream(pointer)
+    theirs.wait_event(cuda.get_current_stream().record())
+    return theirs
 
 
 def _finish_for_jax(q: Any, plan: Plan, stream: Any) -> None:

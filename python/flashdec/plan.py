@@ -260,7 +260,7 @@ class Plan:
         """Return the current stream of the library that q belongs to."""
         if isinstance(args, PointerArgs):
             return None
-        if args._library == "torch":
+        if args._tells_stream:
             found: int | None = args._stream.value  # asked for in C, by bind
             return found
         return current_stream(args._library, int(self.device.partition(":")[2]))

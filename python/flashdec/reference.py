@@ -31,14 +31,14 @@ class Exact:
         Natural logarithm of the sum of exponentials; -inf for an empty sequence.
     magnitude : float64 array ``[batch, q_heads, head_dim_v]``
         ``sum_t p[t] |v[t]| / sum_t p[t]``.
-    max_score : float64 array ``[batch, q_heads]``
-        The largest absolute scaled score.
+    score_terms : float64 array ``[batch, q_heads]``
+        ``max_t |scale| sum_d |q[d] k[t,d]|``: what a score's rounding is proportional to.
     """
 
     o: Array
     lse: Array
     magnitude: Array
-    max_score: Array
+    score_terms: Array
 
 
 def widen(array: Array) -> Array:
@@ -88,7 +88,7 @@ def exact_decode(
         o=np.zeros((batch, q_heads, dim_v)),
         lse=np.full((batch, q_heads), -np.inf),
         magnitude=np.zeros((batch, q_heads, dim_v)),
-        max_score=np.zeros((batch, q_heads)),
+        score_terms=np.zeros((batch, q_heads)),
     )
     for b in range(batch):
         length = int(lengths[b])
@@ -113,6 +113,7 @@ def _attend(q: Array, k: Array, v: Array, factor: float, result: Exact, b: int, 
     grouped = widen(q).reshape(-1, group, dim)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
         scores = factor * np.einsum("hgd,thd->hgt", grouped, k)
+        terms = abs(factor) * np.einsum("hgd,thd->hgt", np.abs(grouped), np.abs(k))
         top = scores.max(axis=-1, keepdims=True)
         p = np.exp(scores - np.where(top == -np.inf, 0.0, top))
         total = p.sum(axis=-1)
@@ -123,7 +124,7 @@ def _attend(q: Array, k: Array, v: Array, factor: float, result: Exact, b: int, 
     result.o[b] = o.reshape(heads, -1)
     result.magnitude[b] = magnitude.reshape(heads, -1)
     result.lse[b] = lse.reshape(heads)
-    result.max_score[b] = np.abs(scores).max(axis=-1).reshape(heads)
+    result.score_terms[b] = terms.max(axis=-1).reshape(heads)
 
 
 def error_bound(exact: Exact, element: DType, math_precision: DType = DType.FLOAT32) -> Array:
@@ -143,7 +144,9 @@ def error_bound(exact: Exact, element: DType, math_precision: DType = DType.FLOA
     with np.errstate(invalid="ignore"):
         ulp = np.exp2(np.floor(np.log2(size)) - bits)
         slope = (
-            _PROBABILITY_ROUNDING[math_precision] + 2.0**-20 + 2.0**-21 * exact.max_score[..., None]
+            _PROBABILITY_ROUNDING[math_precision]
+            + 2.0**-20
+            + 2.0**-21 * exact.score_terms[..., None]
         )
         bound: Array = 0.625 * ulp + slope * exact.magnitude
     return bound
@@ -151,6 +154,8 @@ def error_bound(exact: Exact, element: DType, math_precision: DType = DType.FLOA
 
 def lse_bound(exact: Exact) -> Array:
     """Return the bound on ``|lse - exact.lse|``, 0 where the exact value is infinite."""
-    finite = np.where(np.isfinite(exact.lse), exact.lse, 0.0)
-    bound: Array = np.where(np.isfinite(exact.lse), 1e-5 * np.maximum(1.0, np.abs(finite)), 0.0)
+    finite = np.isfinite(exact.lse)
+    size = np.maximum(1.0, np.abs(np.where(finite, exact.lse, 0.0)))
+    with np.errstate(invalid="ignore"):
+        bound: Array = np.where(finite, 1e-5 * size + 2.0**-21 * exact.score_terms, 0.0)
     return bound

@@ -39,7 +39,7 @@ def stream_pointer(stream: Any) -> int:
     for attribute in ("cuda_stream", "ptr", "handle"):
         value = getattr(stream, attribute, None)
         if value is not None:
-            return int(value)
+            return int(getattr(value, "value", value) or 0)  # Numba's is a ctypes pointer
     raise InvalidArgumentError(
         f"stream is of type {type(stream).__name__}; it must be an address or a CUDA stream object"
     )

@@ -137,8 +137,8 @@ def _exchange_reader(kind: type) -> Reader | None:
         library = "torch" if hasattr(kind, "requires_grad") else _library_of(kind)
         exchange = _abi.exchange_table(table)
         reader = _make(ObjectKind.EXCHANGE, library, None, exchange=exchange)
-    _exchange_readers[kind] = reader
-    return reader
+    # Of threads that come here at once the first one's stays: its address may be in use already.
+    return _exchange_readers.setdefault(kind, reader)
 
 
 def reader_of(array: Any, name: str) -> Reader:
@@ -166,11 +166,13 @@ def reader_of(array: Any, name: str) -> Reader:
             f"{name} is of type {type(array).__name__}; it must be an array with __dlpack__"
         )
     library = _library_of(type(array))
-    if library not in _capsule_readers:
+    found = _capsule_readers.get(library)
+    if found is None:
         # jaxlib's array type reports the module of the wheel it was built in.
         known = "jax" if library == "jaxlib" else library
-        _capsule_readers[library] = _make(ObjectKind.CAPSULE, known, _dlpack_capsule)
-    return _capsule_readers[library]
+        made = _make(ObjectKind.CAPSULE, known, _dlpack_capsule)
+        found = _capsule_readers.setdefault(library, made)
+    return found
 
 
 def refuse_strange_torch(array: Any, name: str) -> None:

@@ -42,7 +42,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"head_dim_v": 256},
     {"page_size": 1, "num_pages": 1},
     {"page_size": MOST, "num_pages": MOST},
-    {"scale": 3.0e38},
+    {"scale": 2.0e38},
     {"scale": -1.0},
     {"scale": 1.0e-45},
     {"scale": 0.0},

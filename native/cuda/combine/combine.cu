@@ -26,25 +26,26 @@ __global__ void __launch_bounds__(kThreads) combine_rows(const __grid_constant__
   const int64_t first = part_index(p, sequence, head, 0);
   const SoftmaxState* states = p.parts.states + first;
   const float* values = p.parts.values + first * dim_v;
-  float o[kColumns] = {};
-  SoftmaxState state = states[0];
-  for (int i = 0; i < kColumns; ++i) {
-    const int64_t d = threadIdx.x + i * kThreads;
-    if (d < dim_v) o[i] = values[d];
-  }
+  float m = states[0].m;
 #pragma unroll 4
-  for (int64_t split = 1; split < splits; ++split) {
-    float keep, add;
-    state = merge_states(state, states[split], &keep, &add);
+  for (int64_t split = 1; split < splits; ++split)
+    m = fmaxf(m, states[split].m);  // drops a NaN, but the factors do not
+  CompensatedSum l = {0.0f, 0.0f};
+  CompensatedSum o[kColumns] = {};
+#pragma unroll 4
+  for (int64_t split = 0; split < splits; ++split) {
+    const float factor = rescale_factor(states[split].m, m);
+    l = add(l, states[split].l * factor);
     for (int i = 0; i < kColumns; ++i) {
       const int64_t d = threadIdx.x + i * kThreads;
-      if (d < dim_v) o[i] = o[i] * keep + values[split * dim_v + d] * add;
+      if (d < dim_v) o[i] = add(o[i], values[split * dim_v + d] * factor);
     }
   }
+  const SoftmaxState state = {m, l.value};
   E* target = output_row<E>(p, sequence, head);
   for (int i = 0; i < kColumns; ++i) {
     const int64_t d = threadIdx.x + i * kThreads;
-    if (d < dim_v) store(target + d, o[i] / state.l);
+    if (d < dim_v) store(target + d, o[i].value / state.l);
   }
   if (threadIdx.x == 0) store_lse(p, sequence, head, state);
 }

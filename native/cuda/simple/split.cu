@@ -1,6 +1,6 @@
 // The simple split kernel: correct for everything a plan may describe, and the GPU's reference.
 //
-// A block is up to 8 query heads of one key/value head against one split of one sequence, and loops
+// A block is up to 4 query heads of one key/value head against one split of one sequence, and loops
 // over such items.  Its 4 warps take the split's tokens in turn, each with its own (m, l, o): the
 // lanes share a row's columns, lane i has i, i + 32, ...  At the end the warps are merged in order,
 // into the outputs if the sequence has one split, else into the split's partial result.
@@ -36,9 +36,10 @@ struct Item {
 
 // What a warp knows of the heads at hand.
 struct WarpState {
-  SoftmaxState sum[kHeads];
+  float m[kHeads];
+  CompensatedSum l[kHeads];
   float q[kHeads][kColumns];  // scaled, so that scores are in units of log2
-  float o[kHeads][kColumns];
+  CompensatedSum o[kHeads][kColumns];
 };
 
 struct Shared {
@@ -71,13 +72,14 @@ __device__ void load_queries(const Params& p, const Item& item, int lane, WarpSt
   for (int h = 0; h < kHeads; ++h) {
     const E* q = static_cast<const E*>(p.x.q) + item.sequence * p.x.q_strides.batch +
                  (item.first_head + h) * p.x.q_strides.head;
-    warp.sum[h] = empty_state();
+    warp.m[h] = -INFINITY;
+    warp.l[h] = {0.0f, 0.0f};
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) {
       const int d = lane + 32 * i;
       const bool live = h < item.heads && d < p.problem.head_dim;
       warp.q[h][i] = live ? to_float(q[d]) * factor : 0.0f;
-      warp.o[h][i] = 0.0f;
+      warp.o[h][i] = {0.0f, 0.0f};
     }
   }
 }
@@ -103,13 +105,14 @@ __device__ void add_token(const float (&k)[kColumns], const float (&v)[kColumns]
 #pragma unroll
     for (int lanes = 16; lanes > 0; lanes /= 2)
       score += __shfl_xor_sync(kAll, score, lanes);
-    const float m = fmaxf(warp.sum[h].m, score);
-    const float keep = rescale_factor(warp.sum[h].m, m);
+    const float m = fmaxf(warp.m[h], score);
+    const float keep = rescale_factor(warp.m[h], m);
     const float weight = exp2f(score - reference_score(m));
-    warp.sum[h] = {m, warp.sum[h].l * keep + weight};
+    warp.m[h] = m;
+    warp.l[h] = add(scale(warp.l[h], keep), weight);
 #pragma unroll
     for (int i = 0; i < kColumns; ++i)
-      warp.o[h][i] = fmaf(weight, v[i], warp.o[h][i] * keep);
+      warp.o[h][i] = add(scale(warp.o[h][i], keep), weight * v[i]);
   }
 }
 
@@ -133,10 +136,10 @@ __device__ void share(const Params& p, const WarpState& warp, int warp_index, in
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
     if (h >= heads) break;
-    if (lane == 0) shared.sum[warp_index][h] = warp.sum[h];
+    if (lane == 0) shared.sum[warp_index][h] = {warp.m[h], warp.l[h].value};
 #pragma unroll
     for (int i = 0; i < kColumns; ++i)
-      shared.o[warp_index][h][lane + 32 * i] = warp.o[h][i];
+      shared.o[warp_index][h][lane + 32 * i] = warp.o[h][i].value;
   }
 }
 

@@ -1,0 +1,36 @@
+"""Sums along the tokens do not drift: rule 7 holds for any length, even for equal terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.arrays import build
+from kit.case import DTYPES, Case
+from kit.compare import check
+
+
+@pytest.mark.parametrize("split_len", [0, 1 << 16])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_values(kernel: Any, dtype: str, split_len: int) -> None:
+    """Adding one number over and over rounds the same way each time, unless the error is kept."""
+    backend, name = kernel
+    case = Case(dtype, 1, 1, 2, 8, 8, 50_000, split_len=split_len)
+    arrays = build(case, kind="zero")
+    arrays.q[...] = 0
+    arrays.v[...] = 0.7
+    check(case, arrays, backend.run(case, arrays, name))
+
+
+def test_inf_stays_inf(kernel: Any) -> None:
+    """The error that is kept is Inf - Inf there, and must not turn the sum into NaN."""
+    backend, name = kernel
+    case = Case("float32", 1, 1, 1, 8, 8, 700, split_len=256)
+    arrays = build(case)
+    arrays.q[...] = 0
+    arrays.v[0, 3, 0, 1] = np.inf
+    result = backend.run(case, arrays, name)
+    assert np.isposinf(result.o[0, 0, 1])
+    assert np.isfinite(np.delete(result.o[0, 0], 1)).all()
