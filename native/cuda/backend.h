@@ -14,7 +14,7 @@ CudaDevice find_device(CUstream_st* stream, bool required);
 constexpr int64_t kSimpleTile = 16;
 constexpr int64_t kSimpleHeads = 4;
 constexpr int64_t kSimpleSmem = 17 * 1024;
-constexpr int64_t kSimpleBlocksPerSm = 2;  // its registers allow no more
+constexpr int64_t kSimpleBlocksPerSm = 3;  // its registers allow no more
 
 void run_simple_bf16(const Launch& launch);
 void run_simple_f16(const Launch& launch);
