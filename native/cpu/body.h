@@ -350,7 +350,7 @@ struct Body {
     const int64_t each = ceil_div(count, kHeads);
     const int64_t blocks = each * item.kv_heads;
     State states[kMost];  // the caller's stack may be small: no more than is used
-    int64_t heads[kMost];
+    int64_t heads[kMost] = {};
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t done = i % each * kHeads;
       heads[i] = (item.kv_head + i / each) * group + first + done;

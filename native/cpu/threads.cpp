@@ -20,6 +20,8 @@
 namespace flashdec::cpu {
 namespace {
 
+constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+
 constexpr auto kSpin = std::chrono::microseconds(50);
 
 void pause() {
@@ -61,7 +63,7 @@ class Pool {
     if (workers_ >= wanted) return;
     sigset_t blocked, before;
     sigfillset(&blocked);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})
+    for (int fault : kFaults)
       sigdelset(&blocked, fault);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     start_workers(wanted);
