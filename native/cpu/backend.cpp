@@ -105,7 +105,8 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
   const int64_t most = kBlocks / ceil_div(problem.group, kHeads);
   int64_t span = problem.kv_heads < most ? problem.kv_heads : most;
   const int64_t splits = problem.batch * launch.plan.schedule.max_splits;
-  while (span > 1 && splits * ceil_div(problem.kv_heads, span) < kItemsPerThread * threads)
+  const int64_t wanted = threads > 1 ? kItemsPerThread * threads : 1;
+  while (span > 1 && splits * ceil_div(problem.kv_heads, span) < wanted)
     span /= 2;
   return span > 1 ? span : 1;
 }
