@@ -1,5 +1,7 @@
 #include "core/validate_arrays.h"
 
+#include <cstdio>
+
 #include "core/status.h"
 
 namespace flashdec {
@@ -51,11 +53,24 @@ void check_device(const Plan& plan, int operand, const Array& array) {
            array.device_id, plan.device);
 }
 
+// What the array's library calls its elements: "int64", "float64", ...
+struct TypeName {
+  char text[32];
+};
+
+TypeName type_name(const Array& array) {
+  constexpr const char* kKinds[] = {"int", "uint", "float", "opaque", "bfloat", "complex", "bool"};
+  constexpr uint32_t kCount = sizeof(kKinds) / sizeof(kKinds[0]);
+  TypeName name;
+  std::snprintf(name.text, sizeof(name.text), "%s%u",
+                array.type_code < kCount ? kKinds[array.type_code] : "unknown", array.type_bits);
+  return name;
+}
+
 void check_float(int operand, const Array& array, Dtype wanted) {
   if (array.dtype != wanted)
-    refuse(FLASHDEC_INVALID_VALUE,
-           "%s has elements of type %s (code %u, %u bits); the plan takes %s", kNames[operand],
-           dtype_name(array.dtype), array.type_code, array.type_bits, dtype_name(wanted));
+    refuse(FLASHDEC_INVALID_VALUE, "%s has elements of type %s; the plan takes %s", kNames[operand],
+           type_name(array).text, dtype_name(wanted));
 }
 
 void check_word(int operand, const Array& array) {
@@ -63,8 +78,8 @@ void check_word(int operand, const Array& array) {
   const bool right = array.type_bits == 32 && array.dtype == 0 &&
                      (array.type_code == kInt || (sign_is_free && array.type_code == kUint));
   if (!right)
-    refuse(FLASHDEC_INVALID_VALUE, "%s has elements of type code %u with %u bits; it must be int32",
-           kNames[operand], array.type_code, array.type_bits);
+    refuse(FLASHDEC_INVALID_VALUE, "%s has elements of type %s; it must be int32", kNames[operand],
+           type_name(array).text);
 }
 
 void check_dtype(const Problem& problem, int operand, const Array& array) {

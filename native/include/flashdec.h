@@ -24,7 +24,8 @@
  *
  * 2. How it is used
  * -----------------
- *     flashdec_descriptor d = {sizeof d};           // the problem's shape
+ *     flashdec_descriptor d = {0};                  // the problem's shape
+ *     d.struct_size = sizeof d;
  *     d.batch = 8; d.q_heads = 32; d.kv_heads = 8;
  *     d.max_kv_len = 4096; d.head_dim = 128;
  *     d.q_dtype = d.kv_dtype = FLASHDEC_BFLOAT16;
@@ -36,7 +37,8 @@
  *     uint64_t bytes, align;                        // the caller allocates
  *     flashdec_workspace_size(&plan, &bytes, &align);
  *
- *     flashdec_args a = {sizeof a};                 // pointers and strides
+ *     flashdec_args a = {0};                        // pointers and strides
+ *     a.struct_size = sizeof a;
  *     a.q = q; a.q_stride_batch = 32 * 128; ...
  *     flashdec_run(&plan, &a, workspace, bytes, stream);    // many times
  *
@@ -288,7 +290,8 @@ typedef struct flashdec_args {
  *
  * Copy it, compare it with memcmp, share it between threads; there is nothing
  * to destroy.  It holds no pointers, and its unused bytes are 0.  It belongs
- * to the build of the library that made it: another build's plan is refused.
+ * to the build of the library that made it, whose plans others refuse, and to
+ * the machine that it was made on.
  * Runs of one plan may overlap if each has its own workspace.
  * ---------------------------------------------------------------------- */
 typedef struct flashdec_plan {
@@ -379,8 +382,9 @@ FLASHDEC_API int32_t flashdec_can_implement(const flashdec_plan* plan, const fla
  *
  * CUDA: returns when the work is enqueued, and may be captured into a graph,
  * whose replays read kv_len, page_table and the arrays anew.  CPU: returns
- * when the work is done.  Allocates nothing and never synchronises
- * (FLASHDEC_CHECK=1 excepted).
+ * when the work is done, and takes up to 256 KiB of the calling thread's
+ * stack.  Allocates nothing but, the first time, threads, and never
+ * synchronises (FLASHDEC_CHECK=1 excepted).
  */
 FLASHDEC_API int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args,
                                   void* workspace, uint64_t bytes, struct CUstream_st* stream);

@@ -55,6 +55,9 @@ def decode(
         page table ``[num_pages, page_size, kv_heads, head_dim]``, or heads before tokens.
     kv_len : int32 array ``[batch]`` or int, optional
         Tokens of each sequence, on the device of q, or one number for all; None: the capacity.
+        An entry of an array outside 0 to the capacity makes the results of its sequence NaN, and so
+        does a page id outside the cache; with ``FLASHDEC_CHECK=1`` in the environment they are
+        refused by name.
     page_table : int32 array ``[batch, pages]``, optional
         Ids of the pages of each sequence.
     layout : {"bshd", "bhsd"}
@@ -120,7 +123,8 @@ def _check_ranks(tensors: list[Tensor], table: Tensor | None) -> None:
             )
         if tensor.dtype is None:
             raise InvalidArgumentError(
-                f"{name} has a dtype of its own; it must be float32, float16 or bfloat16"
+                f"{name} has elements of type {getattr(tensor.owner, 'dtype', 'unknown')}; "
+                "they must be float32, float16 or bfloat16 (in NumPy: ml_dtypes.bfloat16)"
             )
     if table is not None and len(table.shape) != 2:
         raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
@@ -135,9 +139,12 @@ def _descriptor(
 ) -> Descriptor:
     q, k, v = tensors
     token_axis = 1 if axes is Axes.BSHD else 2
-    tokens = (
-        k.shape[token_axis] if table is not None else min(k.shape[token_axis], v.shape[token_axis])
-    )
+    tokens = k.shape[token_axis]
+    if v.shape[token_axis] != tokens:
+        raise InvalidArgumentError(
+            f"k has {tokens} tokens along axis {token_axis} and v {v.shape[token_axis]}; "
+            "they must have the same"
+        )
     assert q.dtype is not None
     assert k.dtype is not None
     return Descriptor(

@@ -20,13 +20,14 @@ class PlanPreference:
     ----------
     max_workspace_bytes : int, optional
         Fewer splits are chosen, down to one, to stay within; 0 forbids a workspace, None is no
-        limit.
+        limit (in C, 0 is no limit and a flag forbids).
     allow_sm90a : bool
         Whether kernels that need the sm_90a target may be chosen.
     prefer_backend : {"any", "cpu", "cuda"} or Backend
         "any" is CUDA where there is a usable GPU and else the CPU; the others are binding.
     batch_invariant : bool
-        Whether a sequence's bits may depend on its own q, k, v and length only.
+        Whether a sequence's bits may depend on its own q, k, v and length, and on the plan's
+        split_len, only.
     split_len : int
         Tokens in a split, rounded up to the kernel's tile; 0 leaves it to the schedule.
     num_threads : int

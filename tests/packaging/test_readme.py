@@ -1,0 +1,28 @@
+"""README's Python runs as it is printed, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import flashdec
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_python_runs_and_is_right() -> None:
+    names: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S)), names)
+    pages = [names[name] for name in ("q", "pages_k", "pages_v")]
+    want = flashdec.decode(*pages, kv_len=names["lengths"], page_table=names["table"])
+    assert np.array_equal(names["o"], want)
+    assert want.any()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
