@@ -92,7 +92,8 @@ def test_callers_at_once() -> None:
 
 
 def child(queue: Any) -> None:
-    queue.put(run(CASE, num_threads=3).o.tobytes())
+    bits = run(CASE, num_threads=3).o.tobytes()
+    queue.put((bits, len(os.listdir("/proc/self/task"))))
 
 
 def test_fork() -> None:
@@ -103,10 +104,11 @@ def test_fork() -> None:
     # A daemon: if it hangs, it is killed when this process ends.
     process = context.Process(target=child, args=(queue,), daemon=True)
     process.start()
-    got = queue.get(timeout=60)
+    got, threads = queue.get(timeout=60)
     process.join(60)
     assert process.exitcode == 0
     assert got == want.o.tobytes()
+    assert threads >= 3  # its own: those of the parent do not cross a fork
     assert same_bits(run(CASE, num_threads=3).o, want.o)
 
 
