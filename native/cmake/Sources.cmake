@@ -9,6 +9,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/device.cpp
   native/core/plan.cpp
   native/core/registry.cpp
+  native/core/run.cpp
   native/core/schedule.cpp
   native/core/status.cpp
   native/core/validate.cpp

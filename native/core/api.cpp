@@ -5,6 +5,7 @@
 #include "core/abi.h"
 #include "core/guarded.h"
 #include "core/plan.h"
+#include "core/run.h"
 #include "core/status.h"
 #include "core/validate.h"
 #include "core/workspace.h"
@@ -31,10 +32,6 @@ Device devices_for(const Choice& choice, CUstream_st* stream) {
   const bool required = choice.backend == FLASHDEC_BACKEND_CUDA || stream != nullptr;
   device.cuda = cuda::find_device(stream, required);
   return device;
-}
-
-Operands accept(const Plan& plan, const flashdec_args* args) {
-  return validate(plan, read_struct(args, "args"));
 }
 
 flashdec_kernel_sku describe(const Kernel& kernel, bool batch_invariant) {
@@ -95,18 +92,14 @@ int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t* bytes, uint
 }
 
 int32_t flashdec_can_implement(const flashdec_plan* plan, const flashdec_args* args) {
-  return guarded([&] { accept(load_plan(plan), args); });
+  return guarded([&] { validate(load_plan(plan), read_struct(args, "args")); });
 }
 
 int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args, void* workspace,
                      uint64_t bytes, CUstream_st* stream) {
   return guarded([&] {
     const Plan loaded = load_plan(plan);
-    const Operands operands = accept(loaded, args);
-    validate_workspace(loaded, workspace, bytes);
-    validate_stream(loaded.device < 0, stream);
-    const WorkspaceLayout layout = lay_out_workspace(loaded.problem, loaded.schedule);
-    loaded.row().run({loaded, operands, open_workspace(layout, workspace), stream});
+    run(loaded, read_struct(args, "args"), workspace, bytes, stream);
   });
 }
 

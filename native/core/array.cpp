@@ -100,14 +100,8 @@ void check_ndim(int32_t ndim, const char* name) {
            kMaxDims);
 }
 
-Array empty_array() {
-  Array array;
-  std::memset(&array, 0, sizeof(array));
-  array.struct_size = sizeof(array);
-  return array;
-}
-
-Array read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const char* name) {
+void read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const char* name,
+                    Array* array) {
   if (source.two != 2)
     refuse(FLASHDEC_INVALID_VALUE, "%s gives an array interface of version %d; it must be 2", name,
            source.two);
@@ -117,46 +111,41 @@ Array read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const 
     refuse(FLASHDEC_INVALID_VALUE, "%s has elements of %d bytes; they must have at least 1", name,
            source.item_size);
   check_ndim(source.ndim, name);
-  Array array = empty_array();
-  array.type_code = code_of(source.kind);
-  array.type_bits = static_cast<uint32_t>(source.item_size) * 8;
-  if (source.kind == 'V') {
-    array.dtype = opaque_dtype;
-  } else if (source.kind == 'f') {
-    array.dtype = dtype_of(kDlFloat, array.type_bits);
-  }
-  array.device_type = kDlCpu;
-  array.readonly = (source.flags & kWriteable) == 0;
-  array.ndim = source.ndim;
-  array.data = source.data;
+  array->struct_size = sizeof(*array);
+  array->type_code = code_of(source.kind);
+  array->type_bits = static_cast<uint32_t>(source.item_size) * 8;
+  array->dtype = source.kind == 'V' ? opaque_dtype : dtype_of(array->type_code, array->type_bits);
+  array->device_type = kDlCpu;
+  array->device_id = 0;
+  array->readonly = (source.flags & kWriteable) == 0;
+  array->ndim = source.ndim;
+  array->data = source.data;
   for (int32_t i = 0; i < source.ndim; ++i) {
-    array.shape[i] = source.shape[i];
+    array->shape[i] = source.shape[i];
     if (source.shape[i] > 1 && source.strides[i] % source.item_size != 0)
       refuse(FLASHDEC_INVALID_STRIDE, "%s has a stride of %lld bytes; it must be a multiple of %d",
              name, static_cast<long long>(source.strides[i]), source.item_size);
-    array.strides[i] = source.strides[i] / source.item_size;
+    array->strides[i] = source.strides[i] / source.item_size;
   }
-  return array;
 }
 
-Array read_capsule(const flashdec_object& object, const char* name) {
+void read_capsule(const flashdec_object& object, const char* name, Array* array) {
   const char* kind = object.reader->capsule_name(object.object);
   const bool versioned = kind != nullptr && std::strcmp(kind, "dltensor_versioned") == 0;
   if (!versioned && (kind == nullptr || std::strcmp(kind, "dltensor") != 0))
     refuse(FLASHDEC_INVALID_VALUE, "%s gives a capsule named \"%s\", not an unused DLPack tensor",
            name, kind != nullptr ? kind : "");
   void* pointer = object.reader->capsule_pointer(object.object, kind);
-  if (!versioned) return read_tensor(&static_cast<ManagedTensor*>(pointer)->tensor, name);
+  if (!versioned) return read_tensor(static_cast<ManagedTensor*>(pointer)->tensor, name, array);
   const auto* managed = static_cast<ManagedTensorVersioned*>(pointer);
   if (managed->version.major != 1)
     refuse(FLASHDEC_INVALID_VALUE, "%s gives DLPack %u.%u; version 1 is understood", name,
            managed->version.major, managed->version.minor);
-  Array array = read_tensor(&managed->tensor, name);
-  array.readonly = (managed->flags & kReadonly) != 0;
-  return array;
+  read_tensor(managed->tensor, name, array);
+  array->readonly = (managed->flags & kReadonly) != 0;
 }
 
-Array read_exchange(const flashdec_object& object, const char* name) {
+void read_exchange(const flashdec_object& object, const char* name, Array* array) {
   const auto* api = static_cast<const ExchangeApi*>(require(object.reader->exchange, "exchange"));
   if (api->version.major != 1 || api->tensor_from_object == nullptr)
     refuse(FLASHDEC_INVALID_VALUE,
@@ -166,34 +155,34 @@ Array read_exchange(const flashdec_object& object, const char* name) {
   DLTensor tensor;
   if (api->tensor_from_object(object.object, &tensor) != 0)
     refuse(FLASHDEC_INVALID_VALUE, "%s cannot be read as a tensor", name);
-  return read_tensor(&tensor, name);
+  read_tensor(tensor, name, array);
 }
 
 }  // namespace
 
-Array read_tensor(const DLTensor* tensor, const char* name) {
-  check_ndim(tensor->ndim, name);
-  Array array = empty_array();
-  const bool scalar = tensor->dtype.lanes == 1;
-  array.type_code = tensor->dtype.code;
-  array.type_bits = uint32_t{tensor->dtype.bits} * tensor->dtype.lanes;
-  array.dtype = scalar ? dtype_of(tensor->dtype.code, tensor->dtype.bits) : 0;
-  array.device_type = tensor->device.type;
-  array.device_id = tensor->device.id;
-  array.ndim = tensor->ndim;
-  array.data = tensor->data == nullptr
-                   ? nullptr
-                   : static_cast<unsigned char*>(tensor->data) + tensor->byte_offset;
+void read_tensor(const DLTensor& tensor, const char* name, Array* array) {
+  check_ndim(tensor.ndim, name);
+  const bool scalar = tensor.dtype.lanes == 1;
+  array->struct_size = sizeof(*array);
+  array->type_code = tensor.dtype.code;
+  array->type_bits = uint32_t{tensor.dtype.bits} * tensor.dtype.lanes;
+  array->dtype = scalar ? dtype_of(tensor.dtype.code, tensor.dtype.bits) : 0;
+  array->device_type = tensor.device.type;
+  array->device_id = tensor.device.id;
+  array->readonly = 0;
+  array->ndim = tensor.ndim;
+  array->data = tensor.data == nullptr
+                    ? nullptr
+                    : static_cast<unsigned char*>(tensor.data) + tensor.byte_offset;
   int64_t packed = 1;
-  for (int32_t i = tensor->ndim - 1; i >= 0; --i) {
-    array.shape[i] = tensor->shape[i];
-    array.strides[i] = tensor->strides != nullptr ? tensor->strides[i] : packed;
-    packed *= tensor->shape[i];
+  for (int32_t i = tensor.ndim - 1; i >= 0; --i) {
+    array->shape[i] = tensor.shape[i];
+    array->strides[i] = tensor.strides != nullptr ? tensor.strides[i] : packed;
+    packed *= tensor.shape[i];
   }
-  return array;
 }
 
-Array read_object(const flashdec_object& object, const char* name) {
+void read_object(const flashdec_object& object, const char* name, Array* array) {
   require(object.object, name);
   const flashdec_object_reader& reader = *require(object.reader, "reader");
   if (reader.struct_size != sizeof(flashdec_object_reader))
@@ -201,13 +190,13 @@ Array read_object(const flashdec_object& object, const char* name) {
            reader.struct_size, sizeof(flashdec_object_reader));
   switch (reader.kind) {
     case FLASHDEC_OBJECT_EXCHANGE:
-      return read_exchange(object, name);
+      return read_exchange(object, name, array);
     case FLASHDEC_OBJECT_CAPSULE:
-      return read_capsule(object, name);
+      return read_capsule(object, name, array);
     case FLASHDEC_OBJECT_ARRAY_STRUCT:
       return read_interface(*static_cast<const ArrayInterface*>(
                                 require(reader.capsule_pointer(object.object, nullptr), name)),
-                            reader.opaque_dtype, name);
+                            reader.opaque_dtype, name, array);
     default:
       refuse(FLASHDEC_INVALID_VALUE, "reader->kind is %u; it must be 1 to 3", reader.kind);
   }
@@ -216,10 +205,11 @@ Array read_object(const flashdec_object& object, const char* name) {
 bool current_stream(const flashdec_object_reader& reader, int32_t device, CUstream_st** stream) {
   if (reader.kind != FLASHDEC_OBJECT_EXCHANGE) return false;
   const auto* api = static_cast<const ExchangeApi*>(reader.exchange);
+  if (api->current_work_stream == nullptr) return false;
   void* current = nullptr;
-  if (api->current_work_stream == nullptr ||
-      api->current_work_stream(kDlCuda, device, &current) != 0)
-    return false;
+  if (api->current_work_stream(kDlCuda, device, &current) != 0)
+    refuse(FLASHDEC_CUDA_ERROR, "q's library cannot tell its current stream on CUDA device %d",
+           device);
   *stream = static_cast<CUstream_st*>(current);
   return true;
 }

@@ -45,12 +45,19 @@ Note find_note() {
   return {};
 }
 
+BuildId find_build_id() {
+  const Note note = find_note();
+  BuildId id = {};
+  if (note.data != nullptr)
+    std::memcpy(id.bytes, note.data, note.size < sizeof(id) ? note.size : sizeof(id));
+  return id;
+}
+
 }  // namespace
 
-void copy_build_id(uint8_t* target, size_t size) {
-  static const Note note = find_note();
-  std::memset(target, 0, size);
-  if (note.data != nullptr) std::memcpy(target, note.data, note.size < size ? note.size : size);
+const BuildId& build_id() {
+  static const BuildId id = find_build_id();
+  return id;
 }
 
 }  // namespace flashdec

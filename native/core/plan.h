@@ -1,6 +1,7 @@
 // What is inside the caller's 1,024 bytes.
 #pragma once
 
+#include "core/build_id.h"
 #include "core/kernel.h"
 #include "core/problem.h"
 #include "core/split.h"
@@ -8,9 +9,9 @@
 
 namespace flashdec {
 
-struct Plan {
+struct alignas(32) Plan {
   uint64_t magic;
-  uint8_t build_id[24];
+  BuildId build;
   uint64_t checksum;  // of the whole struct, with this field 0
   Problem problem;
   Choice choice;
@@ -26,7 +27,7 @@ struct Plan {
 };
 
 static_assert(sizeof(Plan) <= sizeof(flashdec_plan), "a plan must fit the caller's bytes");
-static_assert(sizeof(Plan) % 8 == 0, "the checksum takes whole words");
+static_assert(sizeof(Plan) % 32 == 0, "the checksum takes four words at a time");
 
 // Decides everything; a pure function of its arguments, apart from FLASHDEC_CHECK.
 Plan make_plan(const Problem& problem, const Choice& choice, const Device& device);

@@ -37,7 +37,7 @@ void check_optional(const char* name, const void* pointer, int64_t alignment) {
 
 // A stride along an axis of one element is never used, so anything goes there.
 void check_strides(const Problem& problem, const Array& array) {
-  const int64_t size = element_size(problem.element);
+  const auto size = static_cast<uint64_t>(element_size(problem.element));
   __int128 last = array.row;
   for (int axis = 0; axis < 3; ++axis) {
     if (array.extents[axis] <= 1) continue;
@@ -46,7 +46,7 @@ void check_strides(const Problem& problem, const Array& array) {
     if (stride < 0)
       refuse(FLASHDEC_INVALID_STRIDE, "%s_stride_%s is %lld; strides must be 0 (broadcast) or more",
              array.name, axis_text, ll(stride));
-    if (static_cast<__int128>(stride) * size % problem.alignment != 0)
+    if ((static_cast<uint64_t>(stride) * size & (problem.alignment - 1)) != 0)  // a power of two
       refuse(FLASHDEC_MISALIGNED,
              "%s_stride_%s is %lld elements of %lld bytes; the plan's descriptor promises "
              "multiples of %u bytes (a smaller alignment there selects another kernel)",

@@ -65,6 +65,12 @@ CUcontext context_of(CUstream_st* stream) {
   return context;
 }
 
+// -1 if the calling thread has no context.
+int32_t current_device() {
+  CUdevice device = -1;
+  return driver().get_device(&device) == CUDA_SUCCESS ? device : -1;
+}
+
 int32_t device_of(CUcontext context) {
   CUdevice device = 0;
   check_driver(driver().push(context), "cuCtxPushCurrent");
@@ -163,7 +169,9 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
 }
 
 ContextGuard::ContextGuard(CUstream_st* stream, int32_t device) : device_(device) {
-  CUcontext context = context_of(stream);
+  CUcontext context = context_of(stream), current = context;
+  if (!is_default(stream)) check_driver(driver().get_current(&current), "cuCtxGetCurrent");
+  if (context == current && current_device() == device) return;  // nearly always
   // A default stream is that of the plan's device, also where this thread has no context, or one of
   // another device: then the device's own context is taken for the moment.
   if (is_default(stream) && (context == nullptr || device_of(context) != device)) {
@@ -174,12 +182,11 @@ ContextGuard::ContextGuard(CUstream_st* stream, int32_t device) : device_(device
   pushed_ = pushed == CUDA_SUCCESS;
   if (!pushed_) release();
   check_driver(pushed, "cuCtxPushCurrent");
-  CUdevice actual = -1;
-  driver().get_device(&actual);
+  const int32_t actual = current_device();
   if (actual == device) return;
   release();
   refuse(FLASHDEC_WRONG_DEVICE, "the stream is of CUDA device %d; the plan runs on device %d",
-         static_cast<int>(actual), device);
+         actual, device);
 }
 
 ContextGuard::~ContextGuard() {

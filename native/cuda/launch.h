@@ -11,8 +11,8 @@ namespace flashdec::cuda {
 // Refuses with CUDA's own words if `error` is one; `what` names the call.
 void check(cudaError_t error, const char* what);
 
-// Makes the stream's context current for its lifetime, and the caller's again after that.  Refuses
-// a stream of another device than the plan's.
+// Makes the stream's context current for its lifetime, if it is not already, and the caller's again
+// after that.  Refuses a stream of another device than the plan's.
 class ContextGuard {
  public:
   ContextGuard(CUstream_st* stream, int32_t device);

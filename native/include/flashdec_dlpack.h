@@ -76,6 +76,19 @@ typedef struct flashdec_object {
   void* object; /* borrowed: alive until the function returns */
 } flashdec_object;
 
+/* What flashdec_run_objects takes instead of flashdec_args: filled once, changed from run to run.
+ */
+typedef struct flashdec_objects {
+  uint32_t struct_size;   /* sizeof(flashdec_objects), set by the caller */
+  uint32_t axes;          /* flashdec_axes */
+  uint32_t flags;         /* as in flashdec_args */
+  uint32_t reserved;      /* 0 */
+  int64_t uniform_kv_len; /* as in flashdec_args */
+  flashdec_object operands[FLASHDEC_OPERAND_COUNT];
+  void* (*leave_gil)(void);       /* PyEval_SaveThread; NULL: the GIL stays held */
+  void (*take_gil)(void* thread); /* PyEval_RestoreThread */
+} flashdec_objects;
+
 /* What an array says of itself. */
 typedef struct flashdec_array {
   uint32_t struct_size; /* sizeof(flashdec_array), set by the caller */
@@ -110,6 +123,16 @@ FLASHDEC_API int32_t flashdec_args_from_dlpack(const flashdec_plan* plan, uint32
 FLASHDEC_API int32_t flashdec_args_from_objects(const flashdec_plan* plan, uint32_t axes,
                                                 const flashdec_object* objects, flashdec_args* args,
                                                 struct CUstream_st** stream);
+
+/*
+ * flashdec_args_from_objects and flashdec_run in one call.  stream NULL: the
+ * current stream of q's library on the plan's device if q's reader is an
+ * exchange table, else the default stream, which is also cudaStreamLegacy.
+ * Objects are read with the GIL held; it is released while the plan runs.
+ */
+FLASHDEC_API int32_t flashdec_run_objects(const flashdec_plan* plan,
+                                          const flashdec_objects* objects, void* workspace,
+                                          uint64_t bytes, struct CUstream_st* stream);
 
 /* What one object says of itself.  name is used in refusals.  GIL held. */
 FLASHDEC_API int32_t flashdec_read_object(const flashdec_object* object, const char* name,

@@ -6,7 +6,7 @@ decide once and run many times.
 
 from __future__ import annotations
 
-from flashdec._abi import Backend, Category, Epilogue, Fault, Layout, Op
+from flashdec._enums import Backend, Category, Epilogue, Fault, Layout, Op
 from flashdec._library import find_library
 from flashdec._paths import get_cmake_dir, get_include
 from flashdec._version import __version__
@@ -22,7 +22,8 @@ from flashdec.errors import (
     LibraryNotFoundError,
     UnsupportedError,
 )
-from flashdec.plan import Plan, PlanInfo, Support
+from flashdec.facts import PlanInfo, Support
+from flashdec.plan import Plan
 from flashdec.preference import PlanPreference
 from flashdec.sku import KernelSku, PrecisionGuarantee, kernels
 from flashdec.tensor import Tensor

@@ -1,4 +1,4 @@
-"""Mirrors of the C headers: structures, enums and one table of prototypes.
+"""Mirrors of the C headers: structures, flags and one table of prototypes.
 
 The C declaration each mirror repeats is named beside it; ``tests/abi`` compares sizes and offsets.
 """
@@ -6,7 +6,6 @@ The C declaration each mirror repeats is named beside it; ``tests/abi`` compares
 from __future__ import annotations
 
 import ctypes
-import enum
 from ctypes import (
     POINTER,
     c_char,
@@ -21,6 +20,7 @@ from ctypes import (
 )
 from typing import Any
 
+from flashdec._enums import Axes, ObjectKind
 from flashdec._library import load_library
 from flashdec.errors import InvalidArgumentError, error_for
 
@@ -30,63 +30,6 @@ PREFER_BATCH_INVARIANT = 1
 PREFER_NO_SM90A = 2
 PREFER_NO_WORKSPACE = 4
 ARGS_UNIFORM_KV_LEN = 1
-
-
-class Backend(enum.IntEnum):
-    """Where a kernel runs: ``flashdec_backend``."""
-
-    ANY = 0
-    CPU = 1
-    CUDA = 2
-
-
-class Category(enum.IntEnum):
-    """What a kernel is for: ``flashdec_category``."""
-
-    ATTENTION = 1
-
-
-class Op(enum.IntEnum):
-    """Which operation: ``flashdec_op``."""
-
-    DECODE = 1
-
-
-class Layout(enum.IntEnum):
-    """Which cache layouts a kernel reads: ``flashdec_layout``."""
-
-    STRIDED = 1
-    PAGED = 2
-    ANY = 3
-
-
-class Epilogue(enum.IntEnum):
-    """What a kernel may write beside o: ``flashdec_epilogue``."""
-
-    NONE = 1
-    LSE = 2
-
-
-class Fault(enum.IntFlag):
-    """Bits of the status word: ``flashdec_fault``."""
-
-    KV_LEN = 1
-    PAGE = 2
-
-
-class Axes(enum.IntEnum):
-    """The order of the axes of k and v: ``flashdec_axes``."""
-
-    BSHD = 1
-    BHSD = 2
-
-
-class ObjectKind(enum.IntEnum):
-    """How the objects of one type are read: ``flashdec_object_kind``."""
-
-    EXCHANGE = 1
-    ARRAY_STRUCT = 2
-    CAPSULE = 3
 
 
 class CDescriptor(ctypes.Structure):  # flashdec_descriptor
@@ -209,7 +152,7 @@ class CObjectReader(ctypes.Structure):  # flashdec_object_reader
 
 
 class CObject(ctypes.Structure):  # flashdec_object
-    _fields_ = [("reader", c_void_p), ("object", py_object)]
+    _fields_ = [("reader", c_void_p), ("object", c_void_p)]
 
 
 class CArray(ctypes.Structure):  # flashdec_array
@@ -229,6 +172,19 @@ class CArray(ctypes.Structure):  # flashdec_array
 
 
 OBJECT_SLOTS = CObject * len(OPERANDS)
+
+
+class CObjects(ctypes.Structure):  # flashdec_objects
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("axes", c_uint32),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("uniform_kv_len", c_int64),
+        ("operands", OBJECT_SLOTS),
+        ("leave_gil", c_void_p),
+        ("take_gil", c_void_p),
+    ]
 
 
 def field_names(structure: type[ctypes.Structure]) -> list[str]:
@@ -253,11 +209,14 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_last_error": (c_char_p, []),
     "flashdec_args_from_dlpack": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "flashdec_args_from_objects": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p, c_void_p]),
+    "flashdec_run_objects": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
 }
 
 # These call back into Python's objects, so they keep the GIL.
-_WITH_GIL = frozenset({"flashdec_args_from_objects", "flashdec_read_object"})
+_WITH_GIL = frozenset(
+    {"flashdec_args_from_objects", "flashdec_run_objects", "flashdec_read_object"}
+)
 
 
 def _bind(name: str) -> Any:
@@ -283,14 +242,34 @@ args_from_objects = _bind("flashdec_args_from_objects")
 read_object = _bind("flashdec_read_object")
 
 
-def new_pointer() -> Any:
-    """Make a NULL pointer that C can write."""
-    return c_void_p()
+def _bind_bare(name: str) -> Any:
+    """Bind without a conversion of the arguments, most of what a call costs.
+
+    They must be None or made by `reference`, `pointer` and `size`.
+    """
+    library, with_gil = load_library()
+    function = (with_gil if name in _WITH_GIL else library)[name]  # one of its own, unlike getattr
+    function.restype = PROTOTYPES[name][0]
+    return function
 
 
-def no_object() -> Any:
-    """Make the NULL of an object slot."""
-    return py_object()
+run_bare = _bind_bare("flashdec_run")
+run_objects = _bind_bare("flashdec_run_objects")
+
+
+def reference(structure: Any) -> Any:
+    """Make an argument of a structure's address; it keeps the structure alive."""
+    return ctypes.byref(structure)
+
+
+def pointer(where: int) -> Any:
+    """Make an argument of an address."""
+    return c_void_p.from_param(where)
+
+
+def size(nbytes: int) -> Any:
+    """Make an argument of a number of bytes."""
+    return c_uint64.from_param(nbytes)
 
 
 def sized(structure: type[Any]) -> Any:
@@ -328,9 +307,9 @@ def check(status: int) -> None:
 
 def _python_api(name: str) -> int:
     """Return the address of a function of the running interpreter."""
-    pointer = ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p).value
-    assert pointer is not None
-    return pointer
+    found = ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p).value
+    assert found is not None
+    return found
 
 
 def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = None) -> Any:
@@ -345,6 +324,16 @@ def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = 
     )
 
 
+def make_objects(axes: Axes) -> Any:
+    """Make a ``flashdec_objects`` of absent operands."""
+    return CObjects(
+        struct_size=ctypes.sizeof(CObjects),
+        axes=axes,
+        leave_gil=_python_api("PyEval_SaveThread"),
+        take_gil=_python_api("PyEval_RestoreThread"),
+    )
+
+
 def exchange_table(capsule: Any) -> int:
     """Return the address that a type's ``__dlpack_c_exchange_api__`` holds.
 
@@ -354,5 +343,5 @@ def exchange_table(capsule: Any) -> int:
         return capsule
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype, get_pointer.argtypes = c_void_p, [py_object, c_char_p]
-    pointer: int = get_pointer(capsule, b"dlpack_exchange_api")
-    return pointer
+    table: int = get_pointer(capsule, b"dlpack_exchange_api")
+    return table

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from flashdec import _abi
-from flashdec._abi import Axes
+from flashdec._enums import Axes
 from flashdec.errors import InvalidArgumentError
-from flashdec.tensor import reader_of, refuse_strange_torch
+from flashdec.stream import WITH_STREAMS
+from flashdec.tensor import Reader, reader_of, refuse_strange_torch
 
 __all__ = ["Args", "PointerArgs"]
 
-_read = _abi.args_from_objects
 _OUTPUTS = ("o", "lse", "status")
 _KV_LEN = _abi.OPERANDS.index("kv_len")
 
@@ -73,18 +73,14 @@ class Args:
     """
 
     __slots__ = (
-        "_address",
         "_arrays",
-        "_axes",
+        "_asked",
         "_entries",
-        "_library",
-        "_slots",
-        "_slots_address",
-        "_stream",
-        "_stream_address",
-        "_struct",
-        "_tells_stream",
+        "_objects",
+        "_passed",
+        "_read",
     )
+    _run = _abi.run_objects
 
     def __init__(
         self,
@@ -99,17 +95,12 @@ class Args:
         status: Any = None,
         layout: str = "bshd",
     ) -> None:
-        self._axes = as_axes(layout)
         self._arrays: list[Any] = [None] * len(_abi.OPERANDS)
-        self._slots = _abi.OBJECT_SLOTS()
-        self._entries = [self._slots[i] for i in range(len(_abi.OPERANDS))]
-        self._slots_address = _abi.address(self._slots)
-        self._struct = _abi.sized(_abi.CArgs)
-        self._address = _abi.address(self._struct)
-        self._stream = _abi.new_pointer()
-        self._stream_address = _abi.address(self._stream)
-        self._library = ""
-        self._tells_stream = False
+        self._read: list[Any] = [None] * len(_abi.OPERANDS)  # what C reads of them, kept alive
+        self._objects = _abi.make_objects(as_axes(layout))
+        self._entries = list(self._objects.operands)
+        self._passed = _abi.reference(self._objects)
+        self._asked = ""  # the library whose current stream C cannot ask for
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
 
@@ -124,41 +115,43 @@ class Args:
 
     def _assign(self, index: int, value: Any) -> None:
         if index == _KV_LEN and isinstance(value, (int, np.integer)):
-            _abi.set_field(self._struct, "uniform_kv_len", int(value))
-            self._struct.flags = _abi.ARGS_UNIFORM_KV_LEN
-            self._fill(index, value, None, _abi.no_object())
+            _abi.set_field(self._objects, "uniform_kv_len", int(value))
+            self._objects.flags = _abi.ARGS_UNIFORM_KV_LEN
+            self._fill(index, value, None, None)
             return
         if value is None:
-            self._fill(index, None, None, _abi.no_object())
+            self._fill(index, None, None, None)
         else:
             name = _abi.OPERANDS[index]
             reader = reader_of(value, name)
-            if reader.library == "torch":
+            library = reader.library
+            if library == "torch":
                 refuse_strange_torch(value, name)
-            if reader.library == "jax" and name in _OUTPUTS:
+            elif library == "jax" and name in _OUTPUTS:
                 raise InvalidArgumentError(
                     f"{name} is a JAX array, which never changes; outputs must be writable"
                 )
             passed = value if reader.prepare is None else reader.prepare(value, 0)
-            self._fill(index, value, reader.address, passed)
+            self._fill(index, value, reader, passed)
             if index == 0:
-                self._library = reader.library
-                self._tells_stream = reader.prepare is None
+                asked = reader.prepare is not None and library in WITH_STREAMS
+                self._asked = library if asked else ""
         if index == _KV_LEN:
-            self._struct.flags = self._struct.uniform_kv_len = 0
+            self._objects.flags = self._objects.uniform_kv_len = 0
 
-    def _fill(self, index: int, value: Any, reader: int | None, passed: Any) -> None:
-        self._arrays[index] = value
+    def _fill(self, index: int, value: Any, reader: Reader | None, passed: Any) -> None:
         entry = self._entries[index]
-        entry.reader = reader
-        entry.object = passed
+        entry.reader = None if reader is None else reader.address
+        entry.object = None if passed is None else id(passed)
+        self._arrays[index] = value
+        self._read[index] = passed
 
-    def bind(self, plan: int) -> int:
-        """Read and check the arrays against the plan at an address; return the status."""
-        status: int = _read(
-            plan, self._axes, self._slots_address, self._address, self._stream_address
-        )
-        return status
+    def bind(self, plan: int) -> tuple[int, Any]:
+        """Read and check the arrays against the plan at an address: status and ``CArgs``."""
+        objects, args = self._objects, _abi.sized(_abi.CArgs)
+        args.flags, args.uniform_kv_len = objects.flags, objects.uniform_kv_len
+        operands, target = _abi.address(objects.operands), _abi.address(args)
+        return _abi.args_from_objects(plan, objects.axes, operands, target, None), args
 
 
 class PointerArgs:
@@ -173,13 +166,13 @@ class PointerArgs:
         If a field does not exist or a value does not fit it.
     """
 
-    __slots__ = ("_address", "_struct")
-    _library = ""
-    _tells_stream = False
+    __slots__ = ("_passed", "_struct")
+    _run = _abi.run_bare
+    _asked = ""
 
     def __init__(self, **fields: int) -> None:
         object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))
-        object.__setattr__(self, "_address", _abi.address(self._struct))
+        object.__setattr__(self, "_passed", _abi.reference(self._struct))
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -198,9 +191,9 @@ class PointerArgs:
         """Return the names of the fields, in the order of the C struct."""
         return [name for name in _abi.field_names(_abi.CArgs) if name in _FIELDS]
 
-    def bind(self, plan: int) -> int:
-        """Do nothing: the struct is already filled."""
-        return 0
+    def bind(self, plan: int) -> tuple[int, Any]:
+        """Return success and the ``CArgs``, which is already filled."""
+        return 0, self._struct
 
 
 _FIELDS = frozenset(_abi.field_names(_abi.CArgs)) - {"struct_size"}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flashdec import _allocate
-from flashdec._abi import Axes, Backend
+from flashdec._enums import Axes, Backend
 from flashdec._library import device_context, synchronize_stream
 from flashdec.args import Args, as_axes
 from flashdec.descriptor import Descriptor

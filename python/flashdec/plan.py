@@ -2,69 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from flashdec import _abi
-from flashdec._abi import Backend
+from flashdec._enums import Backend
 from flashdec.args import Args, PointerArgs
 from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
+from flashdec.facts import PlanInfo, Support
 from flashdec.preference import PlanPreference
 from flashdec.sku import KernelSku
-from flashdec.stream import current_stream, stream_pointer
+from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
 from flashdec.workspace import Workspace
 
-_run = _abi.run
+__all__ = ["Plan"]
 
-__all__ = ["Plan", "PlanInfo", "Support"]
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """Whether a plan can run some arguments; false in a condition if not.
-
-    Attributes
-    ----------
-    ok : bool
-        Whether it can.
-    reason : str
-        Why not, one sentence; empty if it can.
-    """
-
-    ok: bool
-    reason: str = ""
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-
-@dataclass(frozen=True, slots=True)
-class PlanInfo:
-    """What a plan decided: ``flashdec_plan_facts``.
-
-    Attributes
-    ----------
-    kernel : int
-        Row of the kernel table.
-    num_threads : int
-        CPU: the most threads that take part.
-    launches : int
-        CUDA: kernels that a run enqueues.
-    max_splits : int
-        Splits of a sequence of max_kv_len tokens.
-    split_len : int
-        Tokens in a split; 0: each sequence is cut into max_splits even parts.
-    tile : int
-        Tokens that the kernel takes at a time.
-    """
-
-    kernel: int
-    num_threads: int
-    launches: int
-    max_splits: int
-    split_len: int
-    tile: int
+_NO_BYTES = _abi.size(0)
 
 
 class Plan:
@@ -77,6 +30,7 @@ class Plan:
         "__weakref__",
         "_address",
         "_on_cpu",
+        "_passed",
         "_plan",
         "backend",
         "descriptor",
@@ -96,6 +50,7 @@ class Plan:
     workspace_size: int
     _plan: Any
     _address: int
+    _passed: Any
     _on_cpu: bool
 
     def __init__(self) -> None:
@@ -147,6 +102,7 @@ class Plan:
         values = {
             "_plan": plan,
             "_address": _abi.address(plan),
+            "_passed": _abi.reference(plan),
             "descriptor": desc,
             "preference": preference,
             "backend": Backend(facts.backend),
@@ -204,8 +160,8 @@ class Plan:
         args : Args or PointerArgs
             The arguments; none of the arrays is read or written.
         """
-        status = args.bind(self._address) or _abi.can_implement(self._address, args._address)
-        if status:
+        status, struct = args.bind(self._address)
+        if status or _abi.can_implement(self._address, _abi.address(struct)):
             return Support(False, _abi.last_error().decode("utf-8", "replace"))
         return Support(True)
 
@@ -233,34 +189,35 @@ class Plan:
         DeviceError
             If an array or the stream is of another device, or CUDA reports an error.
         """
-        status = args.bind(self._address)
-        if status:
-            _abi.check(status)
-        pointer, nbytes = None, 0
-        if workspace is not None:
-            if not isinstance(workspace, Workspace):
-                raise InvalidArgumentError(
-                    f"workspace is of type {type(workspace).__name__}; "
-                    "Workspace.from_array makes one of an array"
-                )
-            if workspace.device != self.device:
-                raise InvalidArgumentError(
-                    f"workspace is on {workspace.device}; the plan runs on {self.device}"
-                )
-            pointer, nbytes = workspace.pointer, workspace.nbytes
-        if stream is not None:
-            handle: int | None = stream_pointer(stream)
+        if workspace is None:
+            scratch, nbytes = None, _NO_BYTES
+        elif isinstance(workspace, Workspace) and workspace.device == self.device:
+            scratch, nbytes = workspace._scratch, workspace._size
         else:
-            handle = None if self._on_cpu else self._current_stream(args)
-        status = _run(self._address, args._address, pointer, nbytes, handle)
+            raise self._refusal(workspace)
+        handle = None
+        if stream is not None or args._asked:
+            handle = self._stream_for(args._asked, stream)
+        status = args._run(self._passed, args._passed, scratch, nbytes, handle)
         if status:
             _abi.check(status)
 
-    def _current_stream(self, args: Args | PointerArgs) -> int | None:
-        """Return the current stream of the library that q belongs to."""
-        if isinstance(args, PointerArgs):
+    def _refusal(self, workspace: Any) -> InvalidArgumentError:
+        if not isinstance(workspace, Workspace):
+            return InvalidArgumentError(
+                f"workspace is of type {type(workspace).__name__}; "
+                "Workspace.from_array makes one of an array"
+            )
+        return InvalidArgumentError(
+            f"workspace is on {workspace.device}; the plan runs on {self.device}"
+        )
+
+    def _stream_for(self, library: str, stream: Any) -> Any:
+        """Make the argument of a stream; None is the current one of the library."""
+        if stream is None and self._on_cpu:
             return None
-        if args._tells_stream:
-            found: int | None = args._stream.value  # asked for in C, by bind
-            return found
-        return current_stream(args._library, int(self.device.partition(":")[2]))
+        if stream is not None:
+            handle = stream_pointer(stream)
+        else:
+            handle = current_stream(library, int(self.device.partition(":")[2]))
+        return _abi.pointer(handle or (0 if self._on_cpu else LEGACY_STREAM))

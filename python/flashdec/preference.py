@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashdec import _abi
-from flashdec._abi import Backend
+from flashdec._enums import Backend
 from flashdec.errors import InvalidArgumentError
 
 __all__ = ["PlanPreference"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashdec import _abi
-from flashdec._abi import Backend, Category, Epilogue, Layout, Op
+from flashdec._enums import Backend, Category, Epilogue, Layout, Op
 from flashdec.dtypes import DType
 
 __all__ = ["KernelSku", "PrecisionGuarantee", "kernels"]

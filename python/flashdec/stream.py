@@ -7,7 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["CudaStream", "current_stream", "stream_pointer"]
+__all__ = ["LEGACY_STREAM", "WITH_STREAMS", "CudaStream", "current_stream", "stream_pointer"]
+
+WITH_STREAMS = ("cupy", "torch")
+"""Libraries that have a current stream."""
+
+LEGACY_STREAM = 1
+"""The default stream by name, ``cudaStreamLegacy``: where 0 would mean the current one."""
 
 
 @runtime_checkable
@@ -34,8 +40,9 @@ def stream_pointer(stream: Any) -> int:
     """
     if isinstance(stream, int):
         return stream
-    if isinstance(stream, CudaStream):
-        return int(stream.__cuda_stream__()[1])
+    protocol = getattr(stream, "__cuda_stream__", None)  # isinstance with a Protocol is slow
+    if protocol is not None:
+        return int(protocol()[1])
     for attribute in ("cuda_stream", "ptr", "handle"):
         value = getattr(stream, attribute, None)
         if value is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flashdec import _abi
-from flashdec._abi import ObjectKind
+from flashdec._enums import ObjectKind
 from flashdec.dtypes import DType
 from flashdec.errors import InvalidArgumentError
 
@@ -156,6 +156,9 @@ def reader_of(array: Any, name: str) -> Reader:
     InvalidArgumentError
         If it is no array.
     """
+    reader = _exchange_readers.get(type(array))
+    if reader is not None:
+        return reader
     if isinstance(array, np.ndarray):
         return _numpy_readers.get(array.dtype) or _numpy_reader(array.dtype)
     reader = _exchange_reader(type(array))
@@ -183,7 +186,8 @@ def refuse_strange_torch(array: Any, name: str) -> None:
     torch = sys.modules["torch"]
     if array.layout is not torch.strided:
         raise InvalidArgumentError(f"{name} has the layout {array.layout}; it must be strided")
-    if array.is_meta or isinstance(array, _fake_tensors()):
+    subclass = type(array) is not torch.Tensor  # as the fake ones are
+    if array.is_meta or (subclass and isinstance(array, _fake_tensors())):
         raise InvalidArgumentError(f"{name} is a meta or fake tensor; it has no memory to read")
     if array.is_neg() or array.is_conj():
         raise InvalidArgumentError(
@@ -215,7 +219,7 @@ def describe(array: Any, name: str = "array") -> Tensor:
     if reader.library == "torch":
         refuse_strange_torch(array, name)
     passed = array if reader.prepare is None else reader.prepare(array, 0)
-    source = _abi.CObject(reader=reader.address, object=passed)
+    source = _abi.CObject(reader=reader.address, object=id(passed))
     target = _abi.sized(_abi.CArray)
     status = _abi.read_object(_abi.address(source), name.encode(), _abi.address(target))
     _abi.check(status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flashdec import _allocate
+from flashdec import _abi, _allocate
 from flashdec.errors import InvalidArgumentError
 from flashdec.tensor import describe
 
@@ -40,6 +40,13 @@ class Workspace:
     nbytes: int
     device: str
     owner: Any = field(repr=False, default=None)
+    _scratch: Any = field(init=False, repr=False, compare=False)
+    _size: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the arguments of a run once."""
+        object.__setattr__(self, "_scratch", _abi.pointer(self.pointer))
+        object.__setattr__(self, "_size", _abi.size(self.nbytes))
 
     @classmethod
     def allocate(cls, plan: Plan, like: Any = None) -> Workspace | None:

@@ -11,6 +11,7 @@ import pytest
 from scene import INVALID_PLAN, NULL_POINTER, Scene, check_sentence, last_error, structure
 
 from flashdec import _abi
+from flashdec._enums import Axes
 
 PLAN_BYTES = 1024
 
@@ -19,6 +20,12 @@ def _objects(plan: Any) -> int:
     args = structure(_abi.CArgs)
     slots = _abi.OBJECT_SLOTS()
     return int(_abi.args_from_objects(plan, 1, _abi.address(slots), _abi.address(args), None))
+
+
+def _run_objects(plan: Any) -> int:
+    objects = _abi.make_objects(Axes.BSHD)
+    passed = None if plan is None else _abi.pointer(plan)
+    return int(_abi.run_objects(passed, _abi.reference(objects), None, _abi.size(0), None))
 
 
 def _size(plan: Any) -> int:
@@ -60,6 +67,7 @@ CALLS: dict[str, Callable[[Any], int]] = {
     "sku": _written(_abi.sku, _abi.CKernelSku),
     "plan_info": _written(_abi.plan_info, _abi.CPlanFacts),
     "args_from_objects": _objects,
+    "run_objects": _run_objects,
 }
 
 

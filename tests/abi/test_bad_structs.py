@@ -23,6 +23,7 @@ from scene import (
     structure,
 )
 
+import flashdec
 from flashdec import _abi
 from flashdec._library import load_library
 
@@ -57,6 +58,19 @@ def _run(args: Any) -> int:
                         workspace.nbytes, None))  # fmt: skip
 
 
+@functools.cache
+def python_args() -> flashdec.Args:
+    return flashdec.Args(**scene().arrays)
+
+
+def _run_objects(objects: Any) -> int:
+    workspace = scene().workspace
+    return int(_abi.run_objects(
+        _abi.reference(scene().plan), _abi.pointer(objects), _abi.pointer(workspace.ctypes.data),
+        _abi.size(workspace.nbytes), None,
+    ))  # fmt: skip
+
+
 def _from_objects(args: Any) -> int:
     slots = _abi.OBJECT_SLOTS()
     return int(_abi.args_from_objects(_abi.address(scene().plan), 1, _abi.address(slots),
@@ -84,6 +98,8 @@ READ: dict[str, tuple[str, Callable[[], Any], Call]] = {
         lambda p: _select(preference=p)),
     "args of can_implement": ("args", lambda: scene().args, _implement),
     "args of run": ("args", lambda: scene().args, _run),
+    "objects of run_objects": (
+        "objects", lambda: python_args()._objects, _run_objects),
 }  # fmt: skip
 
 # Structs that are written: what sentences call them, their type, and the call.

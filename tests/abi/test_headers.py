@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import flashdec
-from flashdec import _abi, _library
+from flashdec import _abi, _enums, _library
 from toolchain import HEADERS, STRICT, command, header_text, include_dir, without_comments
 
 STRUCTS = {
@@ -22,6 +22,7 @@ STRUCTS = {
     "flashdec_plan_facts": _abi.CPlanFacts,
     "flashdec_object_reader": _abi.CObjectReader,
     "flashdec_object": _abi.CObject,
+    "flashdec_objects": _abi.CObjects,
     "flashdec_array": _abi.CArray,
 }
 
@@ -33,8 +34,8 @@ ENUMS = {
     "flashdec_layout": (flashdec.Layout, "FLASHDEC_LAYOUT_"),
     "flashdec_epilogue": (flashdec.Epilogue, "FLASHDEC_EPILOGUE_"),
     "flashdec_fault": (flashdec.Fault, "FLASHDEC_FAULT_"),
-    "flashdec_axes": (_abi.Axes, "FLASHDEC_AXES_"),
-    "flashdec_object_kind": (_abi.ObjectKind, "FLASHDEC_OBJECT_"),
+    "flashdec_axes": (_enums.Axes, "FLASHDEC_AXES_"),
+    "flashdec_object_kind": (_enums.ObjectKind, "FLASHDEC_OBJECT_"),
 }
 
 

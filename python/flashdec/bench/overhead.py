@@ -104,8 +104,7 @@ def _variants(make_arrays: Callable[[], dict[str, Any]]) -> list[Callable[[], No
     workspace = Workspace.from_array(np.empty(4096, np.uint8))
     first, second = make_arrays(), make_arrays()
     args = Args(**first)
-    plan.run(args, workspace)  # fills the struct that the bare call takes
-    struct = _abi.CArgs.from_buffer_copy(args._struct)
+    _, struct = args.bind(plan._address)
     call, plan_at, args_at = _abi.run, plan._address, _abi.address(struct)
     scratch_at, scratch_bytes = workspace.pointer, workspace.nbytes
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import flashdec
 from flashdec import _abi
-from flashdec._abi import Backend
+from flashdec._enums import Backend
 from flashdec.bench.machine import machine
 from flashdec.descriptor import Descriptor
 from flashdec.dtypes import DType

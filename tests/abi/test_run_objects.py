@@ -1,0 +1,115 @@
+"""flashdec_run_objects: one call that reads the arrays of Python objects and runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from objects import make_arrays, select
+from scene import (
+    INVALID_FLAGS,
+    INVALID_STRUCT_SIZE,
+    INVALID_VALUE,
+    NULL_POINTER,
+    check_sentence,
+    last_error,
+)
+
+import flashdec
+from flashdec import _abi
+
+
+class Call:
+    """A call by hand, of which every field can be changed."""
+
+    def __init__(self) -> None:
+        self.arrays = make_arrays()
+        self.plan = select()
+        self.args = flashdec.Args(**self.arrays)
+        self.objects = self.args._objects
+        self.workspace = flashdec.Workspace.allocate(self.plan)
+
+    def __call__(self, stream: int | None = None) -> int:
+        assert self.workspace is not None
+        code: int = _abi.run_objects(
+            self.plan._passed, self.args._passed, self.workspace._scratch, self.workspace._size,
+            None if stream is None else _abi.pointer(stream),
+        )  # fmt: skip
+        return code
+
+    def wrote(self) -> bool:
+        return not np.all(self.arrays["o"] == 7)
+
+
+def test_it_runs() -> None:
+    call = Call()
+    assert call() == 0, last_error()
+    assert np.allclose(call.arrays["o"], 1)
+
+
+def test_the_gil_may_stay_held() -> None:
+    call = Call()
+    call.objects.leave_gil = None
+    assert call() == 0, last_error()
+    assert call.wrote()
+
+
+BAD: dict[str, tuple[dict[str, Any], int, tuple[object, ...]]] = {
+    "reserved": ({"reserved": 4}, INVALID_FLAGS, ("objects->reserved", "0x4")),
+    "flags": ({"flags": 0x40}, INVALID_FLAGS, ("args->flags", "0x40")),
+    "both lengths": ({"flags": 1}, INVALID_VALUE, ("kv_len is given",)),
+    "length without its flag": ({"uniform_kv_len": 3}, INVALID_VALUE, ("uniform_kv_len is 3",)),
+    "axes": ({"axes": 3}, INVALID_VALUE, ("axes is 3",)),
+    "half of the GIL": ({"take_gil": None}, NULL_POINTER, ("objects->take_gil is NULL",)),
+    "struct_size": ({"struct_size": 8}, INVALID_STRUCT_SIZE, ("objects->struct_size is 8",)),
+}
+
+
+@pytest.mark.parametrize(("fields", "code", "words"), BAD.values(), ids=BAD)
+def test_refused(fields: dict[str, Any], code: int, words: tuple[object, ...]) -> None:
+    call = Call()
+    for name, value in fields.items():
+        setattr(call.objects, name, value)
+    before = bytes(call.objects)
+    assert call() == code
+    check_sentence(last_error(), *words)
+    assert not call.wrote()
+    assert bytes(call.objects) == before
+
+
+def test_a_stream_is_refused_on_the_cpu() -> None:
+    call = Call()
+    assert call(stream=1) == INVALID_VALUE
+    check_sentence(last_error(), "stream is 0x1")
+    assert not call.wrote()
+
+
+def test_refusals_and_runs_of_threads_keep_the_gil_in_order() -> None:
+    """A refusal is thrown while the GIL is released, and takes it again."""
+
+    def work(calls: list[Call], codes: list[int]) -> None:
+        codes += [call() for _ in range(200) for call in calls]
+
+    found: list[list[int]] = [[] for _ in range(4)]
+    threads = []
+    for codes in found:
+        good, bad = Call(), Call()
+        bad.objects.uniform_kv_len = 3
+        threads.append(threading.Thread(target=work, args=([good, bad], codes)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[0, INVALID_VALUE] * 200] * 4
+
+
+def test_assigned_arrays_are_kept_alive() -> None:
+    call = Call()
+    call.args.q = np.zeros((2, 4, 16), np.float32)
+    call.args.v = np.full((2, 600, 2, 24), 3, np.float32)
+    rubbish = [np.full((2, 600, 2, 24), 9, np.float32) for _ in range(8)]
+    assert call() == 0, last_error()
+    assert rubbish
+    assert np.allclose(call.arrays["o"], 3)
