@@ -6,7 +6,7 @@ nearly all overhead itself.  Three variants are timed in turn, many times; media
 ``bare``
     ``flashdec_run`` through ctypes with a ``flashdec_args`` filled beforehand.
 ``run``
-    ``plan.run(args, workspace)``: arrays read and checked, then the same call.
+    ``plan.run(args, workspace)``: arrays read and checked, and the same work, in one call.
 ``swap``
     All six arrays assigned to the `flashdec.Args` before ``plan.run``.
 """
