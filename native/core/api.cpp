@@ -91,6 +91,16 @@ int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t* bytes, uint
   });
 }
 
+int32_t flashdec_workspace_prepare(const flashdec_plan* plan, void* workspace, uint64_t bytes,
+                                   CUstream_st* stream) {
+  return guarded([&] {
+    const Plan loaded = load_plan(plan);
+    validate_workspace(loaded, workspace, bytes);
+    validate_stream(loaded.device < 0, stream);
+    if (loaded.device >= 0) cuda::prepare_workspace(workspace, bytes, loaded.device, stream);
+  });
+}
+
 int32_t flashdec_can_implement(const flashdec_plan* plan, const flashdec_args* args) {
   return guarded([&] { validate(load_plan(plan), read_struct(args, "args")); });
 }

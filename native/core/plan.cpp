@@ -63,6 +63,12 @@ int64_t checked_workspace_bytes(const Problem& problem, const Schedule& schedule
   return bytes;
 }
 
+// A grid that shares units itself needs no second launch where the workspace is prepared.
+uint32_t launches_of(const Schedule& schedule) {
+  const bool exchanges = schedule.grid != 0 && schedule.split_len == 0;
+  return schedule.max_splits > 1 && !exchanges ? 2 : 1;
+}
+
 bool environment_asks_for_checks() {
   const char* text = std::getenv("FLASHDEC_CHECK");
   return text != nullptr && std::strcmp(text, "1") == 0;
@@ -86,7 +92,7 @@ Plan make_plan(const Problem& problem, const Choice& choice, const Device& devic
   plan.num_threads = cuda                      ? 0
                      : choice.num_threads != 0 ? choice.num_threads
                                                : device.cpu.num_threads;
-  plan.launches = cuda ? (plan.schedule.max_splits > 1 ? 2 : 1) : 0;
+  plan.launches = cuda ? launches_of(plan.schedule) : 0;
   plan.check_contents = environment_asks_for_checks();
   return plan;
 }

@@ -91,6 +91,7 @@ struct Operands {
   int64_t lse_stride_head;
   int64_t page_table_stride;
   int64_t uniform_kv_len;
+  bool prepared_workspace;  // FLASHDEC_ARGS_PREPARED_WORKSPACE
 };
 
 }  // namespace flashdec

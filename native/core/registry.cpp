@@ -4,6 +4,7 @@
 #include "core/kernel.h"
 #include "cpu/backend.h"
 #include "cuda/backend.h"
+#include "cuda/tensor/shape.h"
 
 namespace flashdec {
 namespace {
@@ -28,6 +29,10 @@ constexpr Kernel cpu_row(const char* name, Isa isa, Dtype element, void (*run)(c
           1,
           0,
           0,
+          0,
+          0,
+          0,
+          false,
           run};
 }
 
@@ -48,12 +53,81 @@ constexpr Kernel simple_row(const char* name, Dtype element, void (*run)(const L
           cuda::kSimpleHeads,
           cuda::kSimpleSmem,
           cuda::kSimpleBlocksPerSm,
+          0,
+          0,
+          0,
+          false,
           run};
+}
+
+// Rows of up to HeadDim elements, groups of up to `max_group` query heads (0: any).
+template <int HeadDim, int Heads>
+constexpr Kernel sm80_row(const char* name, Dtype element, int64_t max_group,
+                          void (*run)(const Launch&)) {
+  using Shape = cuda::AsyncShape<HeadDim, Heads>;
+  return {name,
+          FLASHDEC_BACKEND_CUDA,
+          element,
+          element,
+          FLASHDEC_LAYOUT_ANY,
+          element,
+          Isa::kReference,
+          80,
+          false,
+          HeadDim,
+          16,
+          Shape::kTile,
+          Heads,
+          Shape::kSmem,
+          1,
+          max_group,
+          8,
+          0,
+          true,
+          run};
+}
+
+template <int HeadDim, int Heads>
+constexpr Kernel sm90_row(const char* name, Dtype element, int64_t max_group,
+                          void (*run)(const Launch&)) {
+  using Shape = cuda::TmaShape<HeadDim, Heads>;
+  Kernel row = sm80_row<HeadDim, Heads>(name, element, max_group, run);
+  row.arch = 90;
+  row.needs_sm90a = true;
+  row.smem = Shape::kSmem;
+  row.page_multiple = 8;
+  return row;
 }
 #endif
 
 constexpr Kernel kKernels[] = {
+#if FLASHDEC_WITH_SM90A
+    sm90_row<64, 8>("cuda_sm90_bf16_d64_h8", BF16, 8, cuda::run_sm90_bf16_d64_h8),
+    sm90_row<64, 16>("cuda_sm90_bf16_d64_h16", BF16, 0, cuda::run_sm90_bf16_d64_h16),
+    sm90_row<128, 8>("cuda_sm90_bf16_d128_h8", BF16, 8, cuda::run_sm90_bf16_d128_h8),
+    sm90_row<128, 16>("cuda_sm90_bf16_d128_h16", BF16, 0, cuda::run_sm90_bf16_d128_h16),
+    sm90_row<192, 8>("cuda_sm90_bf16_d192_h8", BF16, 0, cuda::run_sm90_bf16_d192_h8),
+    sm90_row<256, 8>("cuda_sm90_bf16_d256_h8", BF16, 0, cuda::run_sm90_bf16_d256_h8),
+    sm90_row<64, 8>("cuda_sm90_f16_d64_h8", F16, 8, cuda::run_sm90_f16_d64_h8),
+    sm90_row<64, 16>("cuda_sm90_f16_d64_h16", F16, 0, cuda::run_sm90_f16_d64_h16),
+    sm90_row<128, 8>("cuda_sm90_f16_d128_h8", F16, 8, cuda::run_sm90_f16_d128_h8),
+    sm90_row<128, 16>("cuda_sm90_f16_d128_h16", F16, 0, cuda::run_sm90_f16_d128_h16),
+    sm90_row<192, 8>("cuda_sm90_f16_d192_h8", F16, 0, cuda::run_sm90_f16_d192_h8),
+    sm90_row<256, 8>("cuda_sm90_f16_d256_h8", F16, 0, cuda::run_sm90_f16_d256_h8),
+#endif
 #if FLASHDEC_WITH_CUDA
+    sm80_row<64, 8>("cuda_sm80_bf16_d64_h8", BF16, 8, cuda::run_sm80_bf16_d64_h8),
+    sm80_row<64, 16>("cuda_sm80_bf16_d64_h16", BF16, 0, cuda::run_sm80_bf16_d64_h16),
+    sm80_row<128, 8>("cuda_sm80_bf16_d128_h8", BF16, 8, cuda::run_sm80_bf16_d128_h8),
+    sm80_row<128, 16>("cuda_sm80_bf16_d128_h16", BF16, 0, cuda::run_sm80_bf16_d128_h16),
+    sm80_row<192, 8>("cuda_sm80_bf16_d192_h8", BF16, 0, cuda::run_sm80_bf16_d192_h8),
+    sm80_row<256, 8>("cuda_sm80_bf16_d256_h8", BF16, 0, cuda::run_sm80_bf16_d256_h8),
+    sm80_row<64, 8>("cuda_sm80_f16_d64_h8", F16, 8, cuda::run_sm80_f16_d64_h8),
+    sm80_row<64, 16>("cuda_sm80_f16_d64_h16", F16, 0, cuda::run_sm80_f16_d64_h16),
+    sm80_row<128, 8>("cuda_sm80_f16_d128_h8", F16, 8, cuda::run_sm80_f16_d128_h8),
+    sm80_row<128, 16>("cuda_sm80_f16_d128_h16", F16, 0, cuda::run_sm80_f16_d128_h16),
+    sm80_row<192, 8>("cuda_sm80_f16_d192_h8", F16, 0, cuda::run_sm80_f16_d192_h8),
+    sm80_row<256, 8>("cuda_sm80_f16_d256_h8", F16, 0, cuda::run_sm80_f16_d256_h8),
     simple_row("cuda_simple_bf16", BF16, cuda::run_simple_bf16),
     simple_row("cuda_simple_f16", F16, cuda::run_simple_f16),
     simple_row("cuda_simple_f32", F32, cuda::run_simple_f32),

@@ -14,23 +14,46 @@ constexpr int64_t kLeastBalancedSplit = 64;
 // The combine reads every split of a row in turn; beyond this it would show.
 constexpr int64_t kMostBalancedSplits = 128;
 
-Schedule fixed(const Problem& problem, const Kernel& kernel, int64_t split_len) {
-  Schedule schedule;
+Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
+  Schedule schedule = {};
+  schedule.tile = kernel.tile;
+  if (!kernel.persistent) return schedule;
+  schedule.grid = device.sm_count * kernel.blocks_per_sm;
+  schedule.heads = std::min(problem.group, kernel.heads);
+  return schedule;
+}
+
+Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& device,
+               int64_t split_len) {
+  Schedule schedule = grid_of(problem, kernel, device);
   schedule.tile = kernel.tile;
   schedule.split_len = round_up(split_len, kernel.tile);
   schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
   return schedule;
 }
 
+// A persistent grid cuts units where the lengths, known on the device alone, make it.
+Schedule dealt(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
+  Schedule schedule = grid_of(problem, kernel, device);
+  const int64_t tiles = ceil_div(problem.max_kv_len, kernel.tile);
+  if (problem.batch > 1) {
+    schedule.max_splits = std::min(schedule.grid, tiles);
+  } else {
+    const int64_t units = problem.kv_heads * ceil_div(problem.group, kernel.heads);
+    schedule.max_splits = deal_rounds(units, schedule.grid, tiles, true).parts;
+  }
+  return schedule;
+}
+
 // As many even parts as fill the device once.
 Schedule balanced(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
+  if (kernel.persistent) return dealt(problem, kernel, device);
   const int64_t units = problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);
   const int64_t slots = static_cast<int64_t>(device.sm_count) * kernel.blocks_per_sm;
   const int64_t most =
       std::min(kMostBalancedSplits, ceil_div(problem.max_kv_len, kLeastBalancedSplit));
-  Schedule schedule;
+  Schedule schedule = {};
   schedule.tile = kernel.tile;
-  schedule.split_len = 0;
   schedule.max_splits = std::clamp<int64_t>(slots / units, 1, most);
   return schedule;
 }
@@ -40,13 +63,14 @@ bool fits(const Problem& problem, const Schedule& schedule, int64_t limit) {
 }
 
 // Fewer, longer splits until the workspace fits; one split needs none.
-Schedule within(const Problem& problem, const Kernel& kernel, Schedule schedule, int64_t limit) {
+Schedule within(const Problem& problem, const Kernel& kernel, const CudaDevice& device,
+                Schedule schedule, int64_t limit) {
   while (schedule.max_splits > 1 && !fits(problem, schedule, limit)) {
     const int64_t fewer = schedule.max_splits - 1 - schedule.max_splits / 16;
     if (schedule.split_len == 0) {
-      schedule.max_splits = fewer;
+      schedule.max_splits = kernel.persistent ? 1 : fewer;
     } else {
-      schedule = fixed(problem, kernel, ceil_div(problem.max_kv_len, fewer));
+      schedule = fixed(problem, kernel, device, ceil_div(problem.max_kv_len, fewer));
     }
   }
   return schedule;
@@ -59,7 +83,7 @@ Schedule make_schedule(const Problem& problem, const Choice& choice, const Kerne
   const bool cpu = kernel.backend == FLASHDEC_BACKEND_CPU;
   const bool limited = choice.max_workspace_bytes >= 0;
   if (choice.split_len != 0) {
-    const Schedule schedule = fixed(problem, kernel, choice.split_len);
+    const Schedule schedule = fixed(problem, kernel, device.cuda, choice.split_len);
     if (limited && !fits(problem, schedule, choice.max_workspace_bytes))
       refuse(FLASHDEC_PREFERENCE_UNMET,
              "split_len %lld needs a workspace of %lld bytes; max_workspace_bytes is %lld",
@@ -68,9 +92,9 @@ Schedule make_schedule(const Problem& problem, const Choice& choice, const Kerne
              static_cast<long long>(choice.max_workspace_bytes));
     return schedule;
   }
-  const Schedule schedule = cpu || choice.batch_invariant ? fixed(problem, kernel, kFixedSplitLen)
+  const Schedule schedule = cpu || choice.batch_invariant ? fixed(problem, kernel, device.cuda, kFixedSplitLen)
                                                           : balanced(problem, kernel, device.cuda);
-  return limited ? within(problem, kernel, schedule, choice.max_workspace_bytes) : schedule;
+  return limited ? within(problem, kernel, device.cuda, schedule, choice.max_workspace_bytes) : schedule;
 }
 
 }  // namespace flashdec

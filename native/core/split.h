@@ -10,9 +10,11 @@ namespace flashdec {
 
 // Which part of the work is one split.  A plan fixes it; lengths are only known when it runs.
 struct Schedule {
-  int64_t max_splits;  // splits of a sequence of max_kv_len tokens
-  int64_t split_len;   // tokens in a split; 0: every sequence is cut into max_splits even parts
+  int64_t max_splits;  // splits of a sequence of max_kv_len tokens, at most
+  int64_t split_len;   // tokens in a split; 0: decided from the lengths when the plan runs
   int64_t tile;        // splits begin at multiples of it
+  int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
+  int64_t heads;       // query heads that such a block takes at a time
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.
@@ -27,6 +29,26 @@ FLASHDEC_INLINE int64_t split_length(const Schedule& schedule, int64_t len) {
 FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
   const int64_t length = split_length(schedule, len);
   return (len + length - 1) / length;
+}
+
+// How a grid of blocks shares units of equal length: whole ones in rounds, and those left over cut
+// into parts, so that as many blocks as possible read to the end.
+struct Rounds {
+  int whole;      // rounds of whole units
+  int left_over;  // units
+  int parts;      // of each of those
+};
+
+// A part has at least this many tiles: less costs more to exchange than to read.
+constexpr int64_t kLeastTiles = 4;
+
+FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, bool may_cut) {
+  const int64_t left_over = units % grid;
+  int64_t parts = left_over > 0 ? grid / left_over : 1;
+  const int64_t most = may_cut ? tiles / kLeastTiles : 1;
+  if (parts > most) parts = most;
+  if (parts < 1) parts = 1;
+  return {static_cast<int>(units / grid), static_cast<int>(left_over), static_cast<int>(parts)};
 }
 
 }  // namespace flashdec

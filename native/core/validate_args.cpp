@@ -176,6 +176,7 @@ Operands to_operands(const Problem& p, const flashdec_args& a) {
   x.page_table_stride = a.page_table_stride;
   const bool uniform = (a.flags & FLASHDEC_ARGS_UNIFORM_KV_LEN) != 0;
   x.uniform_kv_len = uniform ? a.uniform_kv_len : p.max_kv_len;
+  x.prepared_workspace = (a.flags & FLASHDEC_ARGS_PREPARED_WORKSPACE) != 0;
   return x;
 }
 
@@ -183,7 +184,8 @@ Operands to_operands(const Problem& p, const flashdec_args& a) {
 
 Operands validate(const Plan& plan, const flashdec_args& args) {
   const Problem& problem = plan.problem;
-  check_flags("args->flags", args.flags, FLASHDEC_ARGS_UNIFORM_KV_LEN);
+  check_flags("args->flags", args.flags,
+              FLASHDEC_ARGS_UNIFORM_KV_LEN | FLASHDEC_ARGS_PREPARED_WORKSPACE);
   check_arrays(problem, args);
   check_lse(problem, args);
   check_lengths(problem, args);

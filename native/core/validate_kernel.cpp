@@ -33,6 +33,26 @@ Refusal why_not_cuda(const Kernel& kernel, const Choice& choice, const CudaDevic
   return kAccepted;
 }
 
+Refusal not_multiple(const Kernel& kernel, const char* name, int64_t value, int64_t multiple) {
+  if (multiple == 0 || value % multiple == 0) return kAccepted;
+  return refusal(FLASHDEC_UNSUPPORTED, "%s is %lld; %s needs a multiple of %lld", name, ll(value),
+                 kernel.name, ll(multiple));
+}
+
+Refusal why_not_shape(const Kernel& kernel, const Problem& problem) {
+  if (kernel.max_group != 0 && problem.group > kernel.max_group)
+    return refusal(FLASHDEC_UNSUPPORTED, "the group is %lld query heads; %s takes up to %lld",
+                   ll(problem.group), kernel.name, ll(kernel.max_group));
+  const Refusal refusals[] = {
+      not_multiple(kernel, "head_dim", problem.head_dim, kernel.row_multiple),
+      not_multiple(kernel, "head_dim_v", problem.head_dim_v, kernel.row_multiple),
+      not_multiple(kernel, "page_size", problem.page_size, kernel.page_multiple),
+  };
+  for (const Refusal& why : refusals)
+    if (why.code != FLASHDEC_SUCCESS) return why;
+  return kAccepted;
+}
+
 }  // namespace
 
 Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choice,
@@ -56,7 +76,7 @@ Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choi
   if (problem.head_dim_v > kernel.max_head_dim)
     return refusal(FLASHDEC_UNSUPPORTED, "head_dim_v is %lld; this build has kernels up to %lld",
                    ll(problem.head_dim_v), ll(kernel.max_head_dim));
-  return kAccepted;
+  return why_not_shape(kernel, problem);
 }
 
 }  // namespace flashdec

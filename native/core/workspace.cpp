@@ -14,11 +14,26 @@ int64_t append(int64_t* end, int64_t count, int64_t size) {
   return begin;
 }
 
+// Two slots for each block: it can share the first and the last unit it works on.
+WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) {
+  WorkspaceLayout layout = {};
+  const int64_t slots = 2 * schedule.grid;
+  layout.slot_headers = schedule.heads + schedule.grid;
+  int64_t end = 0;
+  layout.packets = append(&end, slots * schedule.heads,
+                          problem.head_dim_v * static_cast<int64_t>(sizeof(float)));
+  layout.headers = append(&end, slots * layout.slot_headers, sizeof(SoftmaxState));
+  layout.records = append(&end, slots, sizeof(CutRecord));
+  layout.bytes = round_up(end, kWorkspaceAlign);
+  return layout;
+}
+
 }  // namespace
 
 WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedule) {
-  WorkspaceLayout layout = {0, 0, 0};
+  WorkspaceLayout layout = {};
   if (schedule.max_splits <= 1) return layout;
+  if (schedule.grid != 0 && schedule.split_len == 0) return lay_out_slots(problem, schedule);
   // batch * q_heads and max_splits are below 2^31 each, so their product fits.
   const int64_t parts = problem.batch * problem.q_heads * schedule.max_splits;
   int64_t end = 0;
@@ -28,11 +43,22 @@ WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedu
   return layout;
 }
 
-Workspace open_workspace(const WorkspaceLayout& layout, void* base) {
-  if (layout.bytes == 0) return {nullptr, nullptr};
+Workspace open_workspace(const WorkspaceLayout& layout, const Schedule& schedule, void* base) {
+  Workspace open = {};
+  if (layout.bytes == 0) return open;
+  open.base = base;
   auto* bytes = static_cast<unsigned char*>(base);
-  return {reinterpret_cast<SoftmaxState*>(bytes + layout.states),
-          reinterpret_cast<float*>(bytes + layout.values)};
+  if (layout.slot_headers == 0) {
+    open.states = reinterpret_cast<SoftmaxState*>(bytes + layout.states);
+    open.values = reinterpret_cast<float*>(bytes + layout.values);
+    return open;
+  }
+  open.packets = reinterpret_cast<float*>(bytes + layout.packets);
+  open.headers = reinterpret_cast<SoftmaxState*>(bytes + layout.headers);
+  open.records = reinterpret_cast<CutRecord*>(bytes + layout.records);
+  open.slot_headers = layout.slot_headers;
+  open.slot_heads = schedule.heads;
+  return open;
 }
 
 }  // namespace flashdec

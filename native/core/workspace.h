@@ -17,17 +17,37 @@ constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 60;
 struct WorkspaceLayout {
   int64_t states;  // offset of SoftmaxState[batch][q_heads][max_splits]
   int64_t values;  // offset of float[batch][q_heads][max_splits][head_dim_v]
-  int64_t bytes;   // 0 where nothing is split
+  int64_t packets;  // offset of float[2 * grid][heads][head_dim_v]
+  int64_t headers;  // offset of SoftmaxState[2 * grid][slot_headers]
+  int64_t records;  // offset of CutRecord[2 * grid]
+  int64_t slot_headers;
+  int64_t bytes;  // 0 where nothing is split
 };
 
 WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedule);
 
-// The partial results of the splits; both null where nothing is split.
-struct Workspace {
-  SoftmaxState* states;
-  float* values;
+// A block's part of a unit that it shares with its neighbours.
+struct CutRecord {
+  int32_t parts;  // 0: none
+  int32_t part;
+  int32_t sequence;
+  int32_t first_head;
+  int32_t heads;
 };
 
-Workspace open_workspace(const WorkspaceLayout& layout, void* base);
+// The partial results of the splits; all null where nothing is split.  Persistent kernels whose
+// splits the lengths decide use the second three, others the first two.
+struct Workspace {
+  void* base;
+  SoftmaxState* states;
+  float* values;
+  float* packets;
+  SoftmaxState* headers;
+  CutRecord* records;
+  int64_t slot_headers;
+  int64_t slot_heads;
+};
+
+Workspace open_workspace(const WorkspaceLayout& layout, const Schedule& schedule, void* base);
 
 }  // namespace flashdec

@@ -13,4 +13,6 @@ CudaDevice find_device(CUstream_st*, bool required) {
   return {-1, 0, 0, 0};
 }
 
+void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
+
 }  // namespace flashdec::cuda

@@ -41,6 +41,8 @@ Driver find_driver() {
   find(found.stream_context, "cuStreamGetCtx");
   find(found.retain_primary, "cuDevicePrimaryCtxRetain");
   find(found.release_primary, "cuDevicePrimaryCtxRelease");
+  find(found.context_id, "cuCtxGetId");
+  find(found.encode_tiled, "cuTensorMapEncodeTiled");
   return found;
 }
 
@@ -123,7 +125,22 @@ void check_pointers(const Launch& launch) {
   check_pointer_place("kv_len", x.kv_len, device);
   check_pointer_place("page_table", x.page_table, device);
   check_pointer_place("status", x.status, device);
-  check_pointer_place("workspace", launch.workspace.states, device);
+  check_pointer_place("workspace", launch.workspace.base, device);
+}
+
+void check_prepared(const Launch& launch) {
+  const auto bytes = static_cast<size_t>(launch.plan.workspace_bytes);
+  std::unique_ptr<unsigned char[]> host(new unsigned char[bytes]);
+  check(cudaMemcpyAsync(host.get(), launch.workspace.base, bytes, cudaMemcpyDeviceToHost,
+                        launch.stream),
+        "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(launch.stream), "cudaStreamSynchronize");
+  for (size_t i = 0; i < bytes; ++i)
+    if (host[i] != 0xff)
+      refuse(FLASHDEC_INVALID_VALUE,
+             "byte %zu of the prepared workspace is 0x%02x; it must be 0xff between runs, as "
+             "flashdec_workspace_prepare leaves it",
+             i, host[i]);
 }
 
 // Rows of `width` words, `stride` words apart on the device, packed on the host.
@@ -168,6 +185,12 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
   return device;
 }
 
+uint64_t current_context_id() {
+  unsigned long long id = 0;
+  check_driver(driver().context_id(nullptr, &id), "cuCtxGetId");
+  return id;
+}
+
 ContextGuard::ContextGuard(CUstream_st* stream, int32_t device) : device_(device) {
   CUcontext context = context_of(stream), current = context;
   if (!is_default(stream)) check_driver(driver().get_current(&current), "cuCtxGetCurrent");
@@ -199,6 +222,12 @@ void ContextGuard::release() {
   if (retained_) driver().release_primary(device_);
 }
 
+void prepare_workspace(void* workspace, uint64_t bytes, int32_t device, CUstream_st* stream) {
+  if (bytes == 0) return;
+  const ContextGuard context(stream, device);
+  check(cudaMemsetAsync(workspace, 0xff, bytes, stream), "cudaMemsetAsync");
+}
+
 void check_contents(const Launch& launch) {
   if (!launch.plan.check_contents) return;
   const Problem& problem = launch.plan.problem;
@@ -209,6 +238,7 @@ void check_contents(const Launch& launch) {
         FLASHDEC_CUDA_ERROR,
         "the stream is capturing a graph; FLASHDEC_CHECK=1 synchronises, which a capture forbids");
   check_pointers(launch);
+  if (launch.operands.prepared_workspace) check_prepared(launch);
   Operands host = launch.operands;
   std::unique_ptr<int32_t[]> lengths, table;
   if (host.kv_len != nullptr) {

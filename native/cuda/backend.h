@@ -20,4 +20,32 @@ void run_simple_bf16(const Launch& launch);
 void run_simple_f16(const Launch& launch);
 void run_simple_f32(const Launch& launch);
 
+// Fills a workspace as flashdec_workspace_prepare promises.
+void prepare_workspace(void* workspace, uint64_t bytes, int32_t device, CUstream_st* stream);
+
+void run_sm80_bf16_d64_h8(const Launch& launch);
+void run_sm80_bf16_d64_h16(const Launch& launch);
+void run_sm80_bf16_d128_h8(const Launch& launch);
+void run_sm80_bf16_d128_h16(const Launch& launch);
+void run_sm80_bf16_d192_h8(const Launch& launch);
+void run_sm80_bf16_d256_h8(const Launch& launch);
+void run_sm80_f16_d64_h8(const Launch& launch);
+void run_sm80_f16_d64_h16(const Launch& launch);
+void run_sm80_f16_d128_h8(const Launch& launch);
+void run_sm80_f16_d128_h16(const Launch& launch);
+void run_sm80_f16_d192_h8(const Launch& launch);
+void run_sm80_f16_d256_h8(const Launch& launch);
+void run_sm90_bf16_d64_h8(const Launch& launch);
+void run_sm90_bf16_d64_h16(const Launch& launch);
+void run_sm90_bf16_d128_h8(const Launch& launch);
+void run_sm90_bf16_d128_h16(const Launch& launch);
+void run_sm90_bf16_d192_h8(const Launch& launch);
+void run_sm90_bf16_d256_h8(const Launch& launch);
+void run_sm90_f16_d64_h8(const Launch& launch);
+void run_sm90_f16_d64_h16(const Launch& launch);
+void run_sm90_f16_d128_h8(const Launch& launch);
+void run_sm90_f16_d128_h16(const Launch& launch);
+void run_sm90_f16_d192_h8(const Launch& launch);
+void run_sm90_f16_d256_h8(const Launch& launch);
+
 }  // namespace flashdec::cuda

@@ -14,6 +14,8 @@ struct Driver {
   decltype(&cuStreamGetCtx) stream_context;
   decltype(&cuDevicePrimaryCtxRetain) retain_primary;
   decltype(&cuDevicePrimaryCtxRelease) release_primary;
+  decltype(&cuCtxGetId) context_id;
+  decltype(&cuTensorMapEncodeTiled) encode_tiled;
 };
 
 // Refuses if the driver lacks one of them.

@@ -11,6 +11,9 @@ namespace flashdec::cuda {
 // Refuses with CUDA's own words if `error` is one; `what` names the call.
 void check(cudaError_t error, const char* what);
 
+// Of the current context; no other has it, before or after.
+uint64_t current_context_id();
+
 // Makes the stream's context current for its lifetime, if it is not already, and the caller's again
 // after that.  Refuses a stream of another device than the plan's.
 class ContextGuard {

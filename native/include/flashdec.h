@@ -261,6 +261,8 @@ typedef struct flashdec_preference {
  * ---------------------------------------------------------------------- */
 /* flags: uniform_kv_len is the length of every sequence */
 #define FLASHDEC_ARGS_UNIFORM_KV_LEN 1u
+/* flags: flashdec_workspace_prepare has filled the workspace */
+#define FLASHDEC_ARGS_PREPARED_WORKSPACE 2u
 
 typedef struct flashdec_args {
   uint32_t struct_size;      /* sizeof(flashdec_args) */
@@ -364,6 +366,21 @@ FLASHDEC_API int32_t flashdec_select(const flashdec_descriptor* desc,
  */
 FLASHDEC_API int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t* bytes,
                                              uint64_t* align);
+
+/*
+ * Fill a workspace, once, so that runs may exchange their partial results
+ * within one launch: give them FLASHDEC_ARGS_PREPARED_WORKSPACE in args.flags.
+ * A run leaves a prepared workspace as it found it, so it serves any number of
+ * runs of this plan and of any plan that needs no more than `bytes`, one after
+ * another: on one stream, or ordered by the caller.  The results are the same
+ * bits as without.  Whoever writes to it, or aborts a run, prepares it again.
+ * With FLASHDEC_CHECK=1 a run first looks whether it still is prepared.
+ *
+ * workspace, bytes, stream  as for flashdec_run; the fill is enqueued on the stream.  On a CPU plan
+ *                           there is nothing to do.
+ */
+FLASHDEC_API int32_t flashdec_workspace_prepare(const flashdec_plan* plan, void* workspace,
+                                                uint64_t bytes, struct CUstream_st* stream);
 
 /*
  * Whether flashdec_run would accept these arguments; if not, the status and

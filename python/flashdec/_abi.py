@@ -30,6 +30,7 @@ PREFER_BATCH_INVARIANT = 1
 PREFER_NO_SM90A = 2
 PREFER_NO_WORKSPACE = 4
 ARGS_UNIFORM_KV_LEN = 1
+ARGS_PREPARED_WORKSPACE = 2
 
 
 class CDescriptor(ctypes.Structure):  # flashdec_descriptor
@@ -196,6 +197,7 @@ def field_names(structure: type[ctypes.Structure]) -> list[str]:
 PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_select": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "flashdec_workspace_size": (c_int32, [c_void_p, POINTER(c_uint64), POINTER(c_uint64)]),
+    "flashdec_workspace_prepare": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_can_implement": (c_int32, [c_void_p, c_void_p]),
     "flashdec_run": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_sku": (c_int32, [c_void_p, c_void_p]),
@@ -228,6 +230,7 @@ def _bind(name: str) -> Any:
 
 select = _bind("flashdec_select")
 workspace_size = _bind("flashdec_workspace_size")
+workspace_prepare = _bind("flashdec_workspace_prepare")
 can_implement = _bind("flashdec_can_implement")
 run = _bind("flashdec_run")
 sku = _bind("flashdec_sku")

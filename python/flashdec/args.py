@@ -78,6 +78,7 @@ class Args:
         "_entries",
         "_objects",
         "_passed",
+        "_prepared",
         "_read",
     )
     _run = _abi.run_objects
@@ -100,6 +101,7 @@ class Args:
         self._objects = _abi.make_objects(as_axes(layout))
         self._entries = list(self._objects.operands)
         self._passed = _abi.reference(self._objects)
+        self._prepared = False
         self._asked = ""  # the library whose current stream C cannot ask for
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
@@ -116,7 +118,7 @@ class Args:
     def _assign(self, index: int, value: Any) -> None:
         if index == _KV_LEN and isinstance(value, (int, np.integer)):
             _abi.set_field(self._objects, "uniform_kv_len", int(value))
-            self._objects.flags = _abi.ARGS_UNIFORM_KV_LEN
+            self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, True)
             self._fill(index, value, None, None)
             return
         if value is None:
@@ -137,7 +139,17 @@ class Args:
                 asked = reader.prepare is not None and library in WITH_STREAMS
                 self._asked = library if asked else ""
         if index == _KV_LEN:
-            self._objects.flags = self._objects.uniform_kv_len = 0
+            self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, False)
+            self._objects.uniform_kv_len = 0
+
+    def _set_flag(self, bit: int, on: bool) -> None:
+        flags = self._objects.flags
+        self._objects.flags = flags | bit if on else flags & ~bit
+
+    def _use_prepared(self, prepared: bool) -> None:
+        """Say whether the workspace of the next run is prepared."""
+        self._set_flag(_abi.ARGS_PREPARED_WORKSPACE, prepared)
+        self._prepared = prepared
 
     def _fill(self, index: int, value: Any, reader: Reader | None, passed: Any) -> None:
         entry = self._entries[index]
@@ -166,13 +178,14 @@ class PointerArgs:
         If a field does not exist or a value does not fit it.
     """
 
-    __slots__ = ("_passed", "_struct")
+    __slots__ = ("_passed", "_prepared", "_struct")
     _run = _abi.run_bare
     _asked = ""
 
     def __init__(self, **fields: int) -> None:
         object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))
         object.__setattr__(self, "_passed", _abi.reference(self._struct))
+        object.__setattr__(self, "_prepared", False)
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -185,6 +198,11 @@ class PointerArgs:
         if name not in _FIELDS:
             raise InvalidArgumentError(f"{name} is no field of flashdec_args")
         _abi.set_field(self._struct, name, value)
+
+    def _use_prepared(self, prepared: bool) -> None:
+        bit = _abi.ARGS_PREPARED_WORKSPACE
+        self._struct.flags = self._struct.flags & ~bit | (bit if prepared else 0)
+        object.__setattr__(self, "_prepared", prepared)
 
     @staticmethod
     def field_names() -> list[str]:

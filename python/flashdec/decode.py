@@ -183,7 +183,7 @@ def _plan_for(desc: Descriptor, device: str, variables: tuple[str | None, ...]) 
 def _workspace_for(plan: Plan, like: Any) -> Workspace | None:
     """One growing buffer per thread on the CPU; on a GPU the library's allocator orders reuse."""
     if plan.backend is not Backend.CPU or plan.workspace_size == 0:
-        return Workspace.allocate(plan, like)
+        return Workspace.allocate(plan, like, prepared=False)
     kept: Workspace | None = getattr(_scratch, "workspace", None)
     if kept is None or kept.nbytes < plan.workspace_size:
         kept = _scratch.workspace = Workspace.allocate(plan)

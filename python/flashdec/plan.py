@@ -193,6 +193,8 @@ class Plan:
             scratch, nbytes = None, _NO_BYTES
         elif isinstance(workspace, Workspace) and workspace.device == self.device:
             scratch, nbytes = workspace._scratch, workspace._size
+            if workspace.prepared is not args._prepared:
+                args._use_prepared(workspace.prepared)
         else:
             raise self._refusal(workspace)
         handle = None

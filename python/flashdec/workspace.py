@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from flashdec import _abi, _allocate
 from flashdec.errors import InvalidArgumentError
-from flashdec.tensor import describe
+from flashdec.stream import current_stream, stream_pointer
+from flashdec.tensor import describe, reader_of
 
 if TYPE_CHECKING:
     from flashdec.plan import Plan
@@ -22,7 +23,10 @@ ALIGNMENT = 256
 class Workspace:
     """Scratch memory of a run, aligned, in the memory of the plan's device.
 
-    It needs no initialisation.  It may serve any plan that needs no more bytes, one run at a time.
+    It may serve any plan that needs no more bytes, one run at a time.  It needs no initialisation,
+    but a prepared one lets a run on a GPU exchange its partial results within one launch, which
+    saves 1 to 6 microseconds; the results are the same bits.  Whoever writes to its memory, or
+    aborts a run, prepares it again.
 
     Attributes
     ----------
@@ -34,12 +38,15 @@ class Workspace:
         "cpu" or "cuda:N".
     owner : object
         What keeps the memory alive.
+    prepared : bool
+        Whether `prepare` made it.
     """
 
     pointer: int
     nbytes: int
     device: str
     owner: Any = field(repr=False, default=None)
+    prepared: bool = False
     _scratch: Any = field(init=False, repr=False, compare=False)
     _size: Any = field(init=False, repr=False, compare=False)
 
@@ -49,8 +56,13 @@ class Workspace:
         object.__setattr__(self, "_size", _abi.size(self.nbytes))
 
     @classmethod
-    def allocate(cls, plan: Plan, like: Any = None) -> Workspace | None:
-        """Allocate what a plan needs; None where it needs nothing.
+    def allocate(
+        cls, plan: Plan, like: Any = None, *, prepared: bool = True
+    ) -> Workspace | None:
+        """Allocate what a plan needs, prepared; None where it needs nothing.
+
+        Like memory that PyTorch allocates, it belongs to the current stream of the library: other
+        streams may use it after what that stream holds now.
 
         Parameters
         ----------
@@ -59,6 +71,8 @@ class Workspace:
         like : array, optional
             Any array of the library to allocate with (PyTorch, CuPy, JAX) and on its device.
             Without it: NumPy for a CPU plan, CUDA Python for a CUDA plan.
+        prepared : bool
+            False leaves it as it comes: a run then takes a second launch instead.
 
         Raises
         ------
@@ -70,7 +84,25 @@ class Workspace:
         nbytes = plan.workspace_size + ALIGNMENT
         if plan.device == "cpu":
             return cls.from_array(_allocate.host_bytes(nbytes))
-        return cls.from_array(_allocate.device_bytes(nbytes, plan.device, like))
+        made = cls.from_array(_allocate.device_bytes(nbytes, plan.device, like))
+        if not prepared or plan.info.launches > 1:
+            return made  # a run of two launches in any case would only have to restore it
+        library = "" if like is None else reader_of(like, "like").library
+        return made.prepare(plan, current_stream(library, int(plan.device.partition(":")[2])))
+
+    def prepare(self, plan: Plan, stream: Any = None) -> Workspace:
+        """Fill the memory on a stream and return it as a prepared workspace.
+
+        Parameters
+        ----------
+        plan : Plan
+            Any plan of the device; it needs no more bytes than there are.
+        stream : stream object or int, optional
+            CUDA: where the fill is enqueued; None is the default stream.
+        """
+        handle = None if stream is None else stream_pointer(stream)
+        _abi.check(_abi.workspace_prepare(plan._address, self.pointer, self.nbytes, handle))
+        return replace(self, prepared=True)
 
     @classmethod
     def from_array(cls, array: Any) -> Workspace:

@@ -1,64 +1,81 @@
-// One block per row (sequence, query head); each thread owns columns and walks the splits in order,
-// so the result does not depend on which split finished first.
+// Folds fixed splits: some lanes share four columns of a row (sequence, query head) and take the
+// splits in turn, so the result does not depend on which split finished first.
 
+#include "core/plan.h"
 #include "core/status.h"
+#include "cuda/backend.h"
 #include "cuda/combine/combine.h"
 #include "cuda/device/cache.cuh"
 #include "cuda/device/output.cuh"
+#include "cuda/combine/reduce.cuh"
 #include "cuda/launch.h"
 
 namespace flashdec::cuda {
 namespace {
 
-constexpr int kThreads = 128;
-constexpr int kColumns = 2;  // of a thread: rows have up to 256
+// Lanes that share four columns of a row.  The same for any number of splits, because the bits of a
+// sequence must not depend on what a plan could have held.
+constexpr int kLanes = 8;
+
+__device__ float4 load_quad(const float* row, int column, int64_t dim) {
+  if (dim % 4 == 0) return *reinterpret_cast<const float4*>(row + column);
+  float o[4];
+  for (int i = 0; i < 4; ++i)
+    o[i] = column + i < dim ? row[column + i] : 0.0f;
+  return {o[0], o[1], o[2], o[3]};
+}
+
+// A quad whose first column is the row's first also stores the row's lse.
+template <class E>
+__device__ void store_quad(const Params& p, int64_t sequence, int64_t head, int column,
+                           const Reduced& sum) {
+  E* target = output_row<E>(p, sequence, head) + column;
+  const float o[4] = {sum.o.x, sum.o.y, sum.o.z, sum.o.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    if (column + i < p.problem.head_dim_v) store(target + i, o[i] / sum.state.l);
+  if (column == 0) store_lse(p, sequence, head, sum.state);
+}
 
 template <class E>
-__global__ void __launch_bounds__(kThreads) combine_rows(const __grid_constant__ Params p) {
-  const int64_t row = blockIdx.x;
+__global__ void __launch_bounds__(kReducers) combine_rows(const __grid_constant__ Params p) {
+  const int64_t dim = p.problem.head_dim_v;
+  const int64_t quads = ceil_div(dim, 4);
+  const int64_t rows = p.problem.batch * p.problem.q_heads;
+  const int64_t index = (int64_t{blockIdx.x} * kReducers + threadIdx.x) / kLanes;
+  const int64_t row = index / quads < rows ? index / quads : rows - 1;
+  const bool live = index / quads < rows;
+  const int column = static_cast<int>(4 * (index % quads));
+  const int lane = threadIdx.x % kLanes;
   const int64_t sequence = row / p.problem.q_heads;
   const int64_t head = row - sequence * p.problem.q_heads;
   const int64_t len = length_of(p, sequence);
   const int64_t splits = len > 0 ? live_splits(p.schedule, len) : 0;
-  if (splits <= 1) return;  // the split kernel wrote the outputs itself
-
-  const int64_t dim_v = p.problem.head_dim_v;
   const int64_t first = part_index(p, sequence, head, 0);
   const SoftmaxState* states = p.parts.states + first;
-  const float* values = p.parts.values + first * dim_v;
-  float m = states[0].m;
+  const float* values = p.parts.values + first * dim;
+  Reduction reduction(static_cast<int>(splits), lane, kLanes, states);
 #pragma unroll 4
-  for (int64_t split = 1; split < splits; ++split)
-    m = fmaxf(m, states[split].m);  // drops a NaN, but the factors do not
-  CompensatedSum l = {0.0f, 0.0f};
-  CompensatedSum o[kColumns] = {};
-#pragma unroll 4
-  for (int64_t split = 0; split < splits; ++split) {
-    const float factor = rescale_factor(states[split].m, m);
-    l = add(l, states[split].l * factor);
-    for (int i = 0; i < kColumns; ++i) {
-      const int64_t d = threadIdx.x + i * kThreads;
-      if (d < dim_v) o[i] = add(o[i], values[split * dim_v + d] * factor);
-    }
-  }
-  const SoftmaxState state = {m, l.value};
-  E* target = output_row<E>(p, sequence, head);
-  for (int i = 0; i < kColumns; ++i) {
-    const int64_t d = threadIdx.x + i * kThreads;
-    if (d < dim_v) store(target + d, o[i].value / state.l);
-  }
-  if (threadIdx.x == 0) store_lse(p, sequence, head, state);
+  for (int64_t split = lane; split < splits; split += kLanes)
+    reduction.add_part(states[split], load_quad(values + split * dim, column, dim));
+  const Reduced sum = reduction.sum();
+  if (splits <= 1 || !live) return;  // the split kernel wrote the outputs itself
+  if (lane == 0) store_quad<E>(p, sequence, head, column, sum);
 }
 
 template <class E>
 void enqueue(const Launch& launch) {
   Params params = make_params(launch);
   void* arguments[] = {&params};
-  const int64_t rows = launch.plan.problem.batch * launch.plan.problem.q_heads;
-  check(cudaLaunchKernel(reinterpret_cast<const void*>(combine_rows<E>),
-                         dim3(static_cast<unsigned>(rows)), dim3(kThreads), arguments, 0,
-                         launch.stream),
+  const Problem& problem = launch.plan.problem;
+  const int64_t quads = problem.batch * problem.q_heads * ceil_div(problem.head_dim_v, 4);
+  const auto blocks = static_cast<unsigned>(ceil_div(quads * kLanes, kReducers));
+  check(cudaLaunchKernel(reinterpret_cast<const void*>(combine_rows<E>), dim3(blocks),
+                         dim3(kReducers), arguments, 0, launch.stream),
         "the launch of the combine");
+  if (launch.operands.prepared_workspace)
+    prepare_workspace(launch.workspace.base, static_cast<uint64_t>(launch.plan.workspace_bytes),
+                      launch.plan.device, launch.stream);
 }
 
 }  // namespace

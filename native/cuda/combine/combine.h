@@ -1,11 +1,22 @@
-// Folds the partial results of every row, in split order.
+// The second launch of a run: folds the partial results of every row, in an order fixed by the plan.
 #pragma once
 
 #include "core/kernel.h"
 
 namespace flashdec::cuda {
 
-// Enqueues the combine on the launch's stream, in the current context.
+constexpr int kReducers = 128;  // threads of a block that reduces
+
+struct EvenParams;
+struct TensorParams;
+
+// Enqueues the combine of fixed splits on the launch's stream, in the current context.
 void combine(const Launch& launch);
+
+// The same for the parts that a persistent grid left in the slots of its blocks.
+void combine_parts(const Launch& launch, const TensorParams& params);
+
+// The same where every length is the same and known to the host.
+void combine_even(const Launch& launch, const EvenParams& params);
 
 }  // namespace flashdec::cuda

@@ -1,18 +1,20 @@
-// Where results go: the outputs, or the partial results of a split.
+// Where results go: the outputs, or the partial results of a split.  `P` is any parameter block with
+// the validated operands as `x`.
 #pragma once
 
+#include "core/softmax_state.h"
 #include "cuda/device/element.cuh"
 #include "cuda/params.h"
 
 namespace flashdec::cuda {
 
-template <class E>
-__device__ inline E* output_row(const Params& p, int64_t sequence, int64_t head) {
+template <class E, class P>
+__device__ inline E* output_row(const P& p, int64_t sequence, int64_t head) {
   return static_cast<E*>(p.x.o) + sequence * p.x.o_strides.batch + head * p.x.o_strides.head;
 }
 
-__device__ inline void store_lse(const Params& p, int64_t sequence, int64_t head,
-                                 SoftmaxState state) {
+template <class P>
+__device__ inline void store_lse(const P& p, int64_t sequence, int64_t head, SoftmaxState state) {
   if (p.x.lse != nullptr)
     p.x.lse[sequence * p.x.lse_stride_batch + head * p.x.lse_stride_head] = state_lse(state);
 }

@@ -1,0 +1,114 @@
+// Tiles by the tensor copies of sm_90: one lane asks, the hardware computes addresses, swizzles, and
+// fills what lies outside the cache with zeros.
+#pragma once
+
+#include "cuda/copy/barrier.cuh"
+#include "cuda/copy/tensor_map.h"
+#include "cuda/tensor/attend.cuh"
+
+namespace flashdec::cuda {
+
+__device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_t barrier, int column,
+                                int token, int head, int block, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], [%2], %7;"
+      :
+      : "r"(target), "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(head), "r"(block),
+        "l"(policy)
+      : "memory");
+}
+
+__device__ inline void fetch_map(const CUtensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+
+template <class Shape>
+struct TmaCopy {
+  using Source = TmaMaps;
+  static constexpr int kPanels = Shape::kHeadDim / 64;
+
+  const Source& maps;
+  uint32_t barriers;  // of this warp
+  uint64_t policy;
+
+  __device__ TmaCopy(const Source& source, uint32_t first_barrier, bool read_once)
+      : maps(source), barriers(first_barrier) {
+    if (threadIdx.x % 32 == 0) {
+      fetch_map(maps.k);
+      fetch_map(maps.v);
+      for (int stage = 0; stage < Shape::kStages; ++stage)
+        init_barrier(barriers + 8 * stage, 1);
+      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    __syncwarp();
+    // Nothing is read twice, unless several blocks of query heads read it.
+    if (read_once) {
+      asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    } else {
+      asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    }
+  }
+
+  // Tokens whose place one lane looks up: lane i those of box i of a tile.
+  __device__ int tokens_per_lane() const { return maps.box_tokens; }
+
+  // A tile of consecutive tokens of a sequence.
+  __device__ void issue_row(uint32_t keys, uint32_t values, int stage, int head, int sequence,
+                            int token, int) const {
+    if (threadIdx.x % 32 != 0) return;
+    const uint32_t barrier = barriers + 8 * stage;
+    expect_bytes(barrier, 2 * Shape::kTileBytes);
+    copy_boxes(keys, values, barrier, head, sequence, token);
+  }
+
+  // `block` of lane i: the page (or sequence) of box i, `slot` its first token there.
+  __device__ void issue(uint32_t keys, uint32_t values, int stage, int head, int block, int slot,
+                        int) const {
+    const uint32_t barrier = barriers + 8 * stage;
+    const bool leads = threadIdx.x % 32 == 0;
+    if (leads) expect_bytes(barrier, 2 * Shape::kTileBytes);
+    if (maps.box_tokens == Shape::kTile) {
+      if (leads) copy_boxes(keys, values, barrier, head, block, slot);
+      return;
+    }
+    for (int token = 0, box = 0; token < Shape::kTile; token += maps.box_tokens, ++box) {
+      const int from = __shfl_sync(kAllLanes, block, box);
+      const int first = __shfl_sync(kAllLanes, slot, box);
+      if (leads) copy_boxes(keys + token * 128, values + token * 128, barrier, head, from, first);
+    }
+  }
+
+  __device__ void copy_boxes(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
+                             int token) const {
+#pragma unroll
+    for (int panel = 0; panel < kPanels; ++panel) {
+      const uint32_t offset = panel * (Shape::kTile * 128);
+      copy_box(keys + offset, maps.k, barrier, 64 * panel, token, head, block, policy);
+    }
+#pragma unroll
+    for (int panel = 0; panel < kPanels; ++panel) {
+      const uint32_t offset = panel * (Shape::kTile * 128);
+      copy_box(values + offset, maps.v, barrier, 64 * panel, token, head, block, policy);
+    }
+  }
+
+  __device__ static void commit() {}
+
+  __device__ void wait(int stage, uint32_t round) const {
+    wait_barrier(barriers + 8 * stage, round % 2);
+  }
+
+  // The boxes bring rows past the end: their weight is 0, but 0 * NaN is NaN.
+  __device__ static void clear_tail(uint32_t values, int live) {
+    constexpr int kChunks = Shape::kHeadDim / 8;
+    for (int i = live * kChunks + threadIdx.x % 32; i < Shape::kTile * kChunks; i += 32) {
+      const uint32_t target = chunk_address<Shape>(values, i / kChunks, i % kChunks);
+      asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(target), "r"(0) : "memory");
+    }
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before the ring comes round
+    __syncwarp();
+  }
+};
+
+}  // namespace flashdec::cuda

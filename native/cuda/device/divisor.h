@@ -1,0 +1,33 @@
+// Division of 31-bit numbers by one that the host knows, without a division on the device.
+// Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.
+#pragma once
+
+#include <cstdint>
+
+namespace flashdec::cuda {
+
+struct Divisor {
+  uint32_t value;
+  uint32_t factor;
+  uint32_t shift;
+
+#ifdef __CUDACC__
+  // n < 2^31.
+  __device__ int divide(int n) const {
+    const uint32_t unsigned_n = static_cast<uint32_t>(n);
+    return static_cast<int>((__umulhi(factor, unsigned_n) + unsigned_n) >> shift);
+  }
+#endif
+};
+
+// 1 <= value < 2^31.
+inline Divisor make_divisor(int64_t value) {
+  uint32_t shift = 0;
+  while ((int64_t{1} << shift) < value)
+    ++shift;
+  const uint64_t over = (uint64_t{1} << shift) - static_cast<uint64_t>(value);
+  const uint64_t factor = (over << 32) / static_cast<uint64_t>(value) + 1;
+  return {static_cast<uint32_t>(value), static_cast<uint32_t>(factor), shift};
+}
+
+}  // namespace flashdec::cuda

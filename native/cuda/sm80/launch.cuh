@@ -1,0 +1,23 @@
+// Split kernels with cp.async, for every GPU from sm_80.
+#pragma once
+
+#include "cuda/backend.h"
+#include "cuda/copy/async.cuh"
+#include "cuda/tensor/launch.cuh"
+
+namespace flashdec::cuda {
+
+template <class E, int HeadDim, int Heads>
+void run_sm80(const Launch& launch) {
+  using Shape = AsyncShape<HeadDim, Heads>;
+  const ContextGuard context(launch.stream, launch.plan.device);
+  check_contents(launch);
+  const Operands& x = launch.operands;
+  const AsyncSource source = {x.k,         x.v,
+                              x.k_strides, x.v_strides,
+                              static_cast<int>(launch.plan.problem.head_dim),
+                              static_cast<int>(launch.plan.problem.head_dim_v)};
+  launch_tensor<E, Shape, AsyncCopy<Shape>>(launch, source);
+}
+
+}  // namespace flashdec::cuda

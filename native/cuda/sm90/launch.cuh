@@ -1,0 +1,20 @@
+// Split kernels with tensor copies (TMA), for sm_90a.
+#pragma once
+
+#include "cuda/backend.h"
+#include "cuda/copy/tensor_map.h"
+#include "cuda/copy/tma.cuh"
+#include "cuda/tensor/launch.cuh"
+
+namespace flashdec::cuda {
+
+template <class E, int HeadDim, int Heads>
+void run_sm90(const Launch& launch) {
+  using Shape = TmaShape<HeadDim, Heads>;
+  const ContextGuard context(launch.stream, launch.plan.device);
+  check_contents(launch);
+  TmaMaps maps = make_maps(launch, Shape::kTile);
+  launch_tensor<E, Shape, TmaCopy<Shape>>(launch, maps);
+}
+
+}  // namespace flashdec::cuda

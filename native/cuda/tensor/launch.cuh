@@ -1,0 +1,199 @@
+// The host's side of the tensor-core split kernels.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/plan.h"
+#include "core/status.h"
+#include "cuda/combine/combine.h"
+#include "cuda/launch.h"
+#include "cuda/tensor/even.cuh"
+#include "cuda/tensor/split.cuh"
+
+namespace flashdec::cuda {
+
+// More shared memory than 48 KB is granted once for each kernel and context.
+class SharedMemoryGrant {
+ public:
+  void ensure(const void* kernel, int bytes) {
+    const uint64_t context = current_context_id();
+    if (granted_.load(std::memory_order_acquire) == context) return;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+          "cudaFuncSetAttribute");
+    granted_.store(context, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<uint64_t> granted_{0};  // the id of a context, never used again by another
+};
+
+inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
+  return problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
+}
+
+// Whether units may be cut in this run.  Lengths on the device decide there; one length for all is
+// known here.
+inline bool may_cut(const Launch& launch) {
+  const Schedule& schedule = launch.plan.schedule;
+  if (schedule.split_len != 0 || schedule.max_splits <= 1) return false;
+  if (launch.operands.kv_len != nullptr) return true;
+  const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
+  const int64_t units = unit_count(launch.plan.problem, schedule);
+  return deal_rounds(units, schedule.grid, tiles, true).parts > 1;
+}
+
+inline Rounds rounds_of(const Launch& launch, bool cut) {
+  const Schedule& schedule = launch.plan.schedule;
+  const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
+  return deal_rounds(unit_count(launch.plan.problem, schedule), schedule.grid, tiles, cut);
+}
+
+inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const Schedule& schedule = launch.plan.schedule;
+  const Rounds rounds = rounds_of(launch, cut);
+  p.kv_len = static_cast<int32_t>(x.uniform_kv_len);
+  p.tiles = static_cast<int32_t>(ceil_div(x.uniform_kv_len, schedule.tile));
+  p.whole = rounds.whole;
+  p.first_cut = static_cast<int32_t>(rounds.whole * schedule.grid);
+  p.cut_blocks = rounds.left_over * rounds.parts;
+  p.parts = make_divisor(rounds.parts);
+  p.part_tiles = p.tiles / rounds.parts;
+  p.part_rest = p.tiles % rounds.parts;
+  p.units = make_divisor(problem.kv_heads * ceil_div(problem.group, schedule.heads));
+  p.one_launch = cut && x.prepared_workspace;
+  p.group = static_cast<int32_t>(problem.group);
+  p.head_dim = static_cast<int32_t>(problem.head_dim);
+  p.score_factor = problem.scale * kLog2E;
+  p.q = x.q;
+  p.q_stride_batch = x.q_strides.batch;
+  p.q_stride_head = x.q_strides.head;
+  p.row_quads = make_divisor(problem.head_dim_v / 4);
+  p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
+  p.shares = share_columns(rounds.parts, p.slot_quads);
+  p.o = x.o;
+  p.o_stride_batch = x.o_strides.batch;
+  p.o_stride_head = x.o_strides.head;
+  p.lse = x.lse;
+  p.lse_stride_batch = x.lse_stride_batch;
+  p.lse_stride_head = x.lse_stride_head;
+  p.packets = launch.workspace.packets;
+  p.headers = launch.workspace.headers;
+  p.slot_headers = static_cast<int32_t>(launch.workspace.slot_headers);
+}
+
+inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const Schedule& schedule = launch.plan.schedule;
+  TensorParams p = {};
+  fill_even(launch, cut, p);
+  const bool by_lengths = cut && x.kv_len != nullptr;
+  p.deal = schedule.split_len != 0 ? Deal::kSplits : by_lengths ? Deal::kByLengths : Deal::kRounds;
+  p.kv_lens = x.kv_len;
+  p.rounds = rounds_of(launch, cut);
+  p.batch = static_cast<int32_t>(problem.batch);
+  p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
+  p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
+  if (problem.paged()) p.page = make_divisor(problem.page_size);
+  p.page_table = x.page_table;
+  p.page_table_stride = x.page_table_stride;
+  p.num_pages = static_cast<int32_t>(problem.num_pages);
+  p.q_heads = static_cast<int32_t>(problem.q_heads);
+  p.split_len = static_cast<int32_t>(schedule.split_len);
+  p.max_splits = static_cast<int32_t>(schedule.max_splits);
+  p.may_cut = cut;
+  p.restores = x.prepared_workspace;
+  p.status = x.status;
+  p.values = launch.workspace.values;
+  p.states = launch.workspace.states;
+  p.records = launch.workspace.records;
+  return p;
+}
+
+// Tokens that one block takes of one unit, at most.
+inline int64_t longest_part(const Launch& launch) {
+  const Rounds rounds = rounds_of(launch, may_cut(launch));
+  const int64_t len = launch.operands.uniform_kv_len;
+  return rounds.whole > 0 ? len : ceil_div(len, rounds.parts);
+}
+
+// The kernel for one length for all, known to the host: half the instructions of the other.
+inline bool is_even(const Launch& launch, int heads) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  return launch.plan.schedule.split_len == 0 && x.kv_len == nullptr && !problem.paged() &&
+         problem.group <= heads && x.uniform_kv_len > 0 && longest_part(launch) <= kEvenTokens;
+}
+
+// A kernel, and what it is started with.
+struct Start {
+  const void* kernel;
+  int threads;
+  int smem;
+  bool together;
+  void** arguments;
+};
+
+// Enqueues; false if the blocks could not be resident together, though they should be.
+inline bool enqueue(const Launch& launch, const Start& start) {
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(launch.plan.schedule.grid));
+  config.blockDim = dim3(static_cast<unsigned>(start.threads));
+  config.dynamicSmemBytes = static_cast<size_t>(start.smem);
+  config.stream = launch.stream;
+  config.attrs = &attribute;
+  config.numAttrs = start.together ? 1 : 0;
+  const cudaError_t error = cudaLaunchKernelExC(&config, start.kernel, start.arguments);
+  if (start.together && error == cudaErrorCooperativeLaunchTooLarge) {
+    cudaGetLastError();  // not ours to leave behind
+    return false;
+  }
+  check(error, "the launch of a split kernel");
+  return true;
+}
+
+// `source` is what the kernel's way of copying needs.
+template <class E, class Shape, class Copy>
+void launch_any(const Launch& launch, typename Copy::Source& source) {
+  static SharedMemoryGrant grant;
+  const void* kernel = reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>);
+  grant.ensure(kernel, Shape::kSmem);
+  TensorParams params = make_tensor_params(launch, may_cut(launch));
+  void* arguments[] = {&params, &source};
+  if (!enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, params.one_launch, arguments})) {
+    params.one_launch = false;
+    enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, false, arguments});
+  }
+  if (params.may_cut && !params.one_launch) combine_parts(launch, params);
+  if (launch.plan.schedule.split_len != 0 && launch.plan.schedule.max_splits > 1) combine(launch);
+}
+
+template <class E, class Shape, class Copy>
+void launch_even(const Launch& launch, typename Copy::Source& source) {
+  static SharedMemoryGrant grant;
+  const void* kernel = reinterpret_cast<const void*>(even_split<E, Shape, Copy>);
+  grant.ensure(kernel, Shape::kSmem);
+  EvenParams params = {};
+  const bool cut = may_cut(launch);
+  fill_even(launch, cut, params);
+  void* arguments[] = {&params, &source};
+  if (!enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, params.one_launch, arguments})) {
+    params.one_launch = false;
+    enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, false, arguments});
+  }
+  if (cut && !params.one_launch) combine_even(launch, params);
+}
+
+template <class E, class Shape, class Copy>
+void launch_tensor(const Launch& launch, typename Copy::Source source) {
+  if (is_even(launch, Shape::kHeads)) return launch_even<E, Shape, Copy>(launch, source);
+  launch_any<E, Shape, Copy>(launch, source);
+}
+
+}  // namespace flashdec::cuda

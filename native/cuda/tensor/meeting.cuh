@@ -1,0 +1,56 @@
+// Where the warps of a block meet at the end of a unit: each leaves its sums in a buffer, and one
+// warp, in turn, merges them while the others read on.
+#pragma once
+
+#include "cuda/copy/barrier.cuh"
+#include "cuda/tensor/finish.cuh"
+
+namespace flashdec::cuda {
+
+template <class E, class Shape>
+struct Meeting {
+  static constexpr int kBuffers = Shape::kMergeBuffers;
+  char* buffers;
+  uint32_t barriers;  // of each buffer: full, then empty
+  int count = 0;      // units that this warp has left
+
+  __device__ Meeting(char* memory, uint32_t first_barrier) : buffers(memory), barriers(first_barrier) {
+    if (threadIdx.x == 0)
+      for (int buffer = 0; buffer < kBuffers; ++buffer) {
+        init_barrier(barriers + 16 * buffer, Shape::kWarps);
+        init_barrier(barriers + 16 * buffer + 8, 1);
+      }
+    __syncthreads();
+  }
+
+  __device__ uint32_t full() const { return barriers + 16 * (count % kBuffers); }
+  __device__ uint32_t parity() const { return count / kBuffers % 2; }
+
+  // The buffer of the unit at hand.
+  __device__ Merge<E, Shape> merge() const {
+    return Merge<E, Shape>(buffers + count % kBuffers * Shape::kMergeBytes);
+  }
+
+  // Before a warp writes to the buffer: whoever merged what was there is done.
+  __device__ void enter() const {
+    if (count >= kBuffers) wait_barrier(full() + 8, parity() ^ 1);
+  }
+
+  // After: `store(merge, thread, threads)` is called by the threads that store the result, all of the
+  // block's if this is its last unit.
+  template <class Store>
+  __device__ void leave(bool last, const Store& store) {
+    __syncwarp();
+    const int lane = threadIdx.x % 32;
+    if (lane == 0) arrive(full());
+    if (last || count % Shape::kWarps == static_cast<int>(threadIdx.x) / 32) {
+      wait_barrier(full(), parity());
+      store(merge(), last ? static_cast<int>(threadIdx.x) : lane, last ? Shape::kThreads : 32);
+      __syncwarp();
+      if (lane == 0 && !last) arrive(full() + 8);
+    }
+    ++count;
+  }
+};
+
+}  // namespace flashdec::cuda

@@ -1,0 +1,91 @@
+// What the tensor-core split kernels get.  Fields come in the order of their use, because every line
+// of parameters that a block touches for the first time costs it a few hundred clocks.
+#pragma once
+
+#include "core/kernel.h"
+#include "core/workspace.h"
+#include "cuda/combine/combine.h"
+#include "cuda/device/divisor.h"
+
+namespace flashdec::cuda {
+
+// How the columns of a unit are shared between as many readers as it has parts.  Columns go by
+// fours, `each` to a reader; 2^lanes_log lanes share a quad, each with every so manieth part.
+struct Shares {
+  int32_t quads;
+  int32_t each;
+  int32_t lanes_log;
+};
+
+FLASHDEC_INLINE Shares share_columns(int parts, int quads) {
+  Shares shares = {quads, (quads + parts - 1) / parts, 0};
+  while (shares.lanes_log < 5 && (1 << shares.lanes_log) < parts &&
+         (shares.each << (shares.lanes_log + 1)) <= kReducers)
+    ++shares.lanes_log;
+  return shares;
+}
+
+// What every kernel needs, and all that the one for even lengths does (tensor/even.cuh).
+struct EvenParams {
+  // Tiles: rounds of whole units, and those left over in parts.
+  int32_t kv_len;
+  int32_t tiles;       // of a unit
+  int32_t whole;       // rounds
+  int32_t first_cut;   // unit left over
+  int32_t cut_blocks;  // blocks that have a part
+  Divisor parts;       // of a unit left over
+  int32_t part_tiles;  // tiles / parts
+  int32_t part_rest;   // parts that have one more
+  Divisor units;       // of a sequence
+  bool one_launch;     // the workspace is prepared: parts are exchanged within the launch
+
+  // Queries.
+  int32_t group;
+  int32_t head_dim;
+  float score_factor;  // scale * log2(e)
+  const void* q;
+  int64_t q_stride_batch;
+  int64_t q_stride_head;
+
+  // Results.
+  Divisor row_quads;  // head_dim_v / 4
+  Shares shares;
+  void* o;
+  int64_t o_stride_batch;
+  int64_t o_stride_head;
+  float* lse;
+  int64_t lse_stride_batch;
+  int64_t lse_stride_head;
+  float* packets;
+  SoftmaxState* headers;
+  int32_t slot_quads;    // of a slot of packets
+  int32_t slot_headers;
+};
+
+// How units are dealt to the blocks of the grid; tensor/work.cuh.
+enum class Deal : int32_t { kRounds, kByLengths, kSplits };
+
+// What the kernel for any lengths needs beside that (tensor/split.cuh).
+struct TensorParams : EvenParams {
+  Deal deal;
+  const int32_t* kv_lens;  // or null
+  Rounds rounds;           // kRounds
+  int32_t batch;
+  int32_t max_kv_len;
+  Divisor blocks;  // of query heads in a group
+  Divisor page;    // page_size; value 0: not paged
+  const int32_t* page_table;
+  int64_t page_table_stride;
+  int32_t num_pages;
+  int32_t q_heads;
+  int32_t split_len;
+  int32_t max_splits;
+  bool may_cut;   // units may be shared between blocks of the grid
+  bool restores;  // the second launch leaves a prepared workspace as it was
+  uint32_t* status;
+  float* values;         // of fixed splits
+  SoftmaxState* states;  // of fixed splits
+  CutRecord* records;
+};
+
+}  // namespace flashdec::cuda

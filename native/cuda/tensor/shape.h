@@ -1,0 +1,44 @@
+// The configurations of the tensor-core split kernels, as data that the registry and the kernels
+// share.  docs/kernels.md says where each number comes from.
+#pragma once
+
+#include <cstdint>
+
+namespace flashdec::cuda {
+
+// Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a time.
+template <int HeadDim, int Heads, int Stages, int MergeBuffers>
+struct TensorShape {
+  static constexpr int kHeadDim = HeadDim;
+  static constexpr int kHeads = Heads;
+  static constexpr int kHeadTiles = Heads / 8;
+  // Tokens that a warp takes at a time.
+  static constexpr int kTile = HeadDim <= 64 ? 32 : 16;
+  // Each warp owns its tokens, its ring of tiles and its (m, l, o).
+  static constexpr int kWarps = HeadDim <= 128 ? 4 : 2;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kTileBytes = kTile * HeadDim * 2;  // of K, and again of V
+  static constexpr int kMergeStride = HeadDim + 4;        // floats; + 4 spreads heads over the banks
+  // Sums of the unit that a warp merges while the others go on, and of the next one.
+  static constexpr int kMergeBuffers = MergeBuffers;
+  static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;
+
+  static constexpr int kStages = Stages;
+  static constexpr int kWarpRingBytes = Stages * 2 * kTileBytes;
+  static constexpr int kRingBytes = kWarps * kWarpRingBytes;
+  static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
+  static constexpr int kSmem =
+      kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + 1024;  // to align the ring
+};
+
+// About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
+constexpr int kStages = 2;
+
+template <int HeadDim, int Heads>
+using TmaShape = TensorShape<HeadDim, Heads, kStages, 2>;
+
+// Fits the 99 KB of sm_86, sm_89 and sm_120.
+template <int HeadDim, int Heads>
+using AsyncShape = TensorShape<HeadDim, Heads, kStages, 1>;
+
+}  // namespace flashdec::cuda

@@ -1,0 +1,66 @@
+// Where the merged result of a block goes: to the outputs, or, of a unit that is shared, to where the
+// combine finds it.
+#pragma once
+
+#include "core/status.h"
+#include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/finish.cuh"
+
+namespace flashdec::cuda {
+
+enum class Target { kOutput, kPart, kSplit };
+
+template <class E, class Shape>
+struct Sink {
+  const TensorParams& p;
+  Target target;
+  int sequence;
+  int first_head;
+  int heads;
+  int split;  // kSplit
+  Cut cut;    // kPart
+  Shares shares;
+
+  __device__ void put(int head, int column, float4 o, SoftmaxState state) const {
+    if (target == Target::kOutput)
+      return store_normalised<E>(p, sequence, first_head + head, column, o, state);
+    if (target == Target::kPart) {
+      const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
+      store_packet(p, cut, quad, o);
+      return;
+    }
+    const int64_t row = int64_t{sequence} * p.q_heads + first_head + head;
+    const int64_t index = row * p.max_splits + split;
+    reinterpret_cast<float4*>(p.values)[index * p.row_quads.value + column / 4] = o;
+    if (column == 0) p.states[index] = state;
+  }
+
+  __device__ void store(const Merge<E, Shape>& merge, int thread, int threads) const {
+#pragma unroll 1
+    for (int quad = thread; quad < heads * static_cast<int>(p.row_quads.value); quad += threads) {
+      const int head = p.row_quads.divide(quad);
+      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
+      float factors[Shape::kWarps];
+      const SoftmaxState state = merge.merge(head, factors);
+      put(head, column, merge.quad(head, column, factors), state);
+    }
+    if (target == Target::kPart) merge.store_states(p, cut, shares, thread, threads);
+  }
+
+  // Nothing to attend to: zeros, or NaN for a length outside its range.
+  __device__ void store_without_attention(bool bad) const {
+    if (bad && threadIdx.x == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
+    const float value = bad ? NAN : 0.0f;
+    for (int quad = threadIdx.x; quad < heads * static_cast<int>(p.row_quads.value);
+         quad += Shape::kThreads) {
+      const int head = p.row_quads.divide(quad);
+      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
+      store_quad(output_row<E>(p, sequence, first_head + head) + column,
+                 {value, value, value, value});
+      if (column == 0)
+        store_lse(p, sequence, first_head + head, bad ? poisoned_state() : empty_state());
+    }
+  }
+};
+
+}  // namespace flashdec::cuda
