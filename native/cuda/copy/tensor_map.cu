@@ -21,22 +21,26 @@ cuuint64_t stride_bytes(int64_t extent, int64_t stride) {
   return extent > 1 ? static_cast<cuuint64_t>(stride) * 2 : 16;
 }
 
-void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int box_tokens) {
+void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int box_tokens,
+            bool whole) {
   const int64_t tokens = problem.paged() ? problem.page_size : problem.max_kv_len;
   const int64_t blocks = problem.paged() ? problem.num_pages : problem.batch;
-  const cuuint64_t extents[4] = {
-      static_cast<cuuint64_t>(cache.dim), static_cast<cuuint64_t>(tokens),
-      static_cast<cuuint64_t>(problem.kv_heads), static_cast<cuuint64_t>(blocks)};
-  const cuuint64_t strides[3] = {stride_bytes(tokens, cache.strides.token),
+  const int64_t panels = whole ? cache.dim / kColumns : 1;
+  const cuuint64_t extents[5] = {
+      static_cast<cuuint64_t>(whole ? kColumns : cache.dim), static_cast<cuuint64_t>(tokens),
+      static_cast<cuuint64_t>(panels), static_cast<cuuint64_t>(problem.kv_heads),
+      static_cast<cuuint64_t>(blocks)};
+  const cuuint64_t strides[4] = {stride_bytes(tokens, cache.strides.token), kColumns * 2,
                                  stride_bytes(problem.kv_heads, cache.strides.head),
                                  stride_bytes(blocks, cache.strides.batch)};
-  const cuuint32_t box[4] = {kColumns, static_cast<cuuint32_t>(box_tokens), 1, 1};
-  const cuuint32_t steps[4] = {1, 1, 1, 1};
+  const cuuint32_t box[5] = {kColumns, static_cast<cuuint32_t>(box_tokens),
+                             static_cast<cuuint32_t>(panels), 1, 1};
+  const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
   const CUtensorMapDataType type = problem.element == FLASHDEC_FLOAT16
                                        ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                        : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   const CUresult result = driver().encode_tiled(
-      map, type, 4, const_cast<void*>(cache.base), extents, strides, box, steps,
+      map, type, 5, const_cast<void*>(cache.base), extents, strides, box, steps,
       CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
       CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
@@ -44,20 +48,23 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
            "%s cannot be described to the copy engine (CUDA driver error %d; strides of %lld, %lld "
            "and %lld bytes)",
            cache.name, static_cast<int>(result), static_cast<long long>(strides[0]),
-           static_cast<long long>(strides[1]), static_cast<long long>(strides[2]));
+           static_cast<long long>(strides[2]), static_cast<long long>(strides[3]));
 }
 
 }  // namespace
 
-TmaMaps make_maps(const Launch& launch, int tile) {
+TmaMaps make_maps(const Launch& launch, int tile, int row) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   TmaMaps maps;
   maps.box_tokens = tile;
   while (problem.paged() && problem.page_size % maps.box_tokens != 0)
     maps.box_tokens /= 2;
-  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens);
-  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens);
+  const bool tile_whole = maps.box_tokens == tile || row == kColumns;
+  maps.k_whole = tile_whole && problem.head_dim == row;
+  maps.v_whole = tile_whole && problem.head_dim_v == row;
+  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens, maps.k_whole);
+  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens, maps.v_whole);
   return maps;
 }
 

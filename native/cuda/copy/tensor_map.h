@@ -7,15 +7,19 @@
 
 namespace flashdec::cuda {
 
-// A 4-D tensor (column, token, key/value head, page or sequence), in boxes of 64 columns and
-// `box_tokens` tokens, swizzled over 128 bytes.
+// A 5-D tensor (column, token, panel, key/value head, page or sequence), in boxes of 64 columns and
+// `box_tokens` tokens, swizzled over 128 bytes.  Rows of whole panels of 64 columns come in one box;
+// others in a box for each panel, so that what is beyond the row's end is filled with zeros.
 struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;
   int box_tokens;
+  bool k_whole;
+  bool v_whole;
 };
 
-// Boxes of `tile` tokens, or of the largest part of it that pages are a multiple of.
-TmaMaps make_maps(const Launch& launch, int tile);
+// For tiles of `tile` tokens and rows of `row` columns in shared memory.  Boxes have as many tokens, or
+// the largest part of them that pages are a multiple of.
+TmaMaps make_maps(const Launch& launch, int tile, int row);
 
 }  // namespace flashdec::cuda

@@ -11,11 +11,11 @@ namespace flashdec::cuda {
 __device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_t barrier, int column,
                                 int token, int head, int block, uint64_t policy) {
   asm volatile(
-      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-      ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], [%2], %7;"
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;"
       :
-      : "r"(target), "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(head), "r"(block),
-        "l"(policy)
+      : "r"(target), "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(0), "r"(head),
+        "r"(block), "l"(policy)
       : "memory");
 }
 
@@ -81,16 +81,17 @@ struct TmaCopy {
 
   __device__ void copy_boxes(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
                              int token) const {
-#pragma unroll
-    for (int panel = 0; panel < kPanels; ++panel) {
-      const uint32_t offset = panel * (Shape::kTile * 128);
-      copy_box(keys + offset, maps.k, barrier, 64 * panel, token, head, block, policy);
-    }
-#pragma unroll
-    for (int panel = 0; panel < kPanels; ++panel) {
-      const uint32_t offset = panel * (Shape::kTile * 128);
-      copy_box(values + offset, maps.v, barrier, 64 * panel, token, head, block, policy);
-    }
+    copy_rows(keys, maps.k, maps.k_whole, barrier, head, block, token);
+    copy_rows(values, maps.v, maps.v_whole, barrier, head, block, token);
+  }
+
+  __device__ void copy_rows(uint32_t target, const CUtensorMap& map, bool whole, uint32_t barrier,
+                            int head, int block, int token) const {
+    copy_box(target, map, barrier, 0, token, head, block, policy);
+    if (whole) return;
+    for (int panel = 1; panel < kPanels; ++panel)
+      copy_box(target + panel * (Shape::kTile * 128), map, barrier, 64 * panel, token, head, block,
+               policy);
   }
 
   __device__ static void commit() {}
