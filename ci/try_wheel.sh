@@ -21,7 +21,9 @@ find_python() {
 try_on() { # Python's path, the environment to make
   "$1" -m venv --without-pip "$2"
   python -m pip --python "$2/bin/python" install --quiet --disable-pip-version-check "$wheel"
-  env -u FLASHDEC_LIBRARY "$2/bin/python" -I -m flashdec selftest | tail -n 1
+  env -u FLASHDEC_LIBRARY "$2/bin/python" -I -m flashdec selftest >"$2/selftest.log" ||
+    { cat "$2/selftest.log" && refuse "the wheel's self-test failed"; }
+  tail -n 1 "$2/selftest.log"
 }
 
 tried=0
