@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import weakref
 from typing import Any
 
 import numpy as np
@@ -89,10 +90,7 @@ class Memory:
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
         self.pointer = int(call("cuMemAlloc", max(nbytes, 1)))
-
-    def __del__(self) -> None:
-        if hasattr(self, "pointer"):
-            driver().cuMemFree(self.pointer)  # its context may be gone already
+        weakref.finalize(self, driver().cuMemFree, self.pointer)
 
     def upload(self, array: Any) -> None:
         """Copy packed host bytes to the start."""
