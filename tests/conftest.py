@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import flashdec
+from kit import driver
 from kit.backends import Backend, Cpu, Cuda, cuda_is_usable
 from kit.processor import skip_without
 
@@ -46,18 +47,27 @@ def pytest_configure(config: Any) -> None:
     os.environ.setdefault("FLASHDEC_TEST_SEED", str(secrets.randbelow(10**9)))
 
 
+def can_run(item: Any) -> bool:
+    """Whether what a test of the GPU takes is here: torch, or cuda.bindings where it says so."""
+    marker = item.get_closest_marker("cuda")
+    if marker is None:
+        return True
+    return driver.is_usable() if marker.kwargs.get("by") == "bindings" else cuda_is_usable()
+
+
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Leave the GPU's tests out where there is none, in one line instead of hundreds."""
-    if cuda_is_usable():
-        return
-    left_out = [item for item in items if item.get_closest_marker("cuda")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+    left_out = [item for item in items if not can_run(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if can_run(item)]
 
 
 def pytest_report_header(config: Any) -> list[str]:
     found = "its tests run" if cuda_is_usable() else "tests marked cuda are left out"
+    bare = "run" if driver.is_usable() else "are left out"
     return [
-        f"flashdec {flashdec.__version__}; GPU that library and torch can use: {found}",
+        f"flashdec {flashdec.__version__}; GPU that library and torch can use: {found}; "
+        f"those by cuda.bindings {bare}",
         f"random cases: FLASHDEC_TEST_SEED={os.environ['FLASHDEC_TEST_SEED']}",
     ]

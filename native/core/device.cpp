@@ -2,11 +2,15 @@
 
 #include <sched.h>
 
-#include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
 #include "core/status.h"
+
+#if FLASHDEC_X86
+#include <cpuid.h>
+#endif
 
 namespace flashdec {
 namespace {
@@ -23,21 +27,41 @@ constexpr IsaName kIsaNames[] = {
     {Isa::kAvx512, "avx512"},
 };
 
-constexpr long kMaxThreads = 1024;
+constexpr uint32_t kMaxThreads = 1024;
+
+#if FLASHDEC_X86
+bool has(uint64_t word, uint64_t bits) {
+  return (word & bits) == bits;
+}
+
+// XCR0: the registers that the operating system saves.
+uint64_t saved_registers() {
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+// Asks the processor itself: __builtin_cpu_supports says no to everything where the compiler comes
+// with a run time that never looks (zig's, which builds the released wheels).
+Isa best_x86() {
+  constexpr uint64_t kYmm = 0x06, kZmm = 0xe6;
+  unsigned eax, ebx, ecx, edx;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return Isa::kGeneric;
+  if (!has(ecx, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C)) return Isa::kGeneric;
+  const uint64_t saved = saved_registers();
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return Isa::kGeneric;
+  if (!has(saved, kYmm) || !has(ebx, bit_AVX2)) return Isa::kGeneric;
+  const bool avx512 = has(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ);
+  return avx512 && has(saved, kZmm) ? Isa::kAvx512 : Isa::kAvx2;
+}
+#endif
 
 Isa best_isa() {
 #if FLASHDEC_X86
-  __builtin_cpu_init();
-  // __builtin_cpu_supports also asks the operating system whether it saves the wide registers.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq");
-  if (avx512) return Isa::kAvx512;
-  if (avx2) return Isa::kAvx2;
-#endif
+  return best_x86();
+#else
   return Isa::kGeneric;
+#endif
 }
 
 Isa forced_isa(const char* wanted) {
@@ -62,13 +86,14 @@ uint32_t processors_allowed() {
 }
 
 uint32_t threads_from_environment(const char* text) {
-  errno = 0;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < 1 || value > kMaxThreads)
-    refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_NUM_THREADS is \"%s\"; it must be 1 to %ld", text,
+  // Not strtol, which newer headers turn into a function that older systems lack.
+  uint32_t value = 0;
+  const char* end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, value);
+  if (rest != end || error != std::errc() || value < 1 || value > kMaxThreads)
+    refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_NUM_THREADS is \"%s\"; it must be 1 to %u", text,
            kMaxThreads);
-  return static_cast<uint32_t>(value);
+  return value;
 }
 
 bool is_set(const char* text) {

@@ -8,21 +8,20 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <mutex>
-#include <thread>
 
 #include "cpu/float_mode.h"
+#include "cpu/monitor.h"
 
 namespace flashdec::cpu {
 namespace {
 
 constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
-constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr int64_t kSpin = 50 * 1000;  // ns
 
 void pause() {
 #if FLASHDEC_X86
@@ -32,15 +31,21 @@ void pause() {
 #endif
 }
 
+int64_t now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * int64_t{1000000000} + time.tv_nsec;
+}
+
 template <class Condition>
 bool spin_until(Condition condition) {
-  const auto limit = std::chrono::steady_clock::now() + kSpin;
+  const int64_t limit = now() + kSpin;
   do {
     for (int i = 0; i < 64; ++i) {
       if (condition()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() < limit);
+  } while (now() < limit);
   return false;
 }
 
@@ -71,19 +76,19 @@ class Pool {
   }
 
   void start_workers(uint32_t wanted) {
+    const auto work = [](void* pool) -> void* { static_cast<Pool*>(pool)->work(); };
     while (workers_ < wanted) {
-      try {
-        std::thread(&Pool::work, this).detach();
-      } catch (...) {
-        return;  // no more threads, or no memory for one: fewer do the same work
-      }
+      pthread_t worker;
+      // No more threads, or no memory for one: fewer do the same work.
+      if (pthread_create(&worker, nullptr, work, this) != 0) return;
+      pthread_detach(worker);
       ++workers_;
     }
   }
 
   void open_job(uint32_t tickets, int64_t items, ItemFunction function, const void* context) {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const std::lock_guard<Mutex> lock(mutex_);
       function_ = function;
       context_ = context;
       items_ = items;
@@ -104,21 +109,21 @@ class Pool {
 
   void close_job() {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const std::lock_guard<Mutex> lock(mutex_);
       tickets_ = 0;
     }
     const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
     if (spin_until(finished)) return;
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, finished);
+    const std::lock_guard<Mutex> lock(mutex_);
+    done_.wait(mutex_, finished);
   }
 
   // Waits for a job later than `seen` and joins it if a ticket is left; returns its generation.
   uint64_t join_next_job(uint64_t seen, bool* joined) {
     const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
     spin_until(changed);
-    std::unique_lock<std::mutex> lock(mutex_);
-    wake_.wait(lock, changed);
+    const std::lock_guard<Mutex> lock(mutex_);
+    wake_.wait(mutex_, changed);
     *joined = tickets_ > 0;
     if (*joined) {
       --tickets_;
@@ -128,11 +133,11 @@ class Pool {
   }
 
   void leave_job() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<Mutex> lock(mutex_);
     if (running_.fetch_sub(1, std::memory_order_release) == 1) done_.notify_one();
   }
 
-  void work() {
+  [[noreturn]] void work() {
     const DefaultFloatMode mode;  // for good: the thread that made this one may have had another
     for (uint64_t seen = 0;;) {
       bool joined;
@@ -145,9 +150,9 @@ class Pool {
 
   std::atomic<bool> busy_{false};
   uint32_t workers_ = 0;  // only the caller that has the pool touches it
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
+  Mutex mutex_;
+  Waiters wake_;
+  Waiters done_;
   std::atomic<uint64_t> generation_{0};
   uint32_t tickets_ = 0;
   std::atomic<uint32_t> running_{0};

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,18 @@ def test_json_has_the_schema(flashdec_command: Callable[..., Any]) -> None:
     )
     cuda = facts["cuda"]
     assert (cuda["device"] is None) == (cuda["refusal"] is not None)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the flags of an x86-64")
+def test_the_best_instruction_set_is_what_the_system_says(
+    flashdec_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLASHDEC_ISA", raising=False)
+    flags = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text()))
+    avx2 = {"avx2", "fma", "f16c"}
+    avx512 = avx2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+    best = "avx512" if avx512 <= flags else "avx2" if avx2 <= flags else "generic"
+    assert json.loads(flashdec_command("info", "--json").out)["cpu"]["isa"] == best
 
 
 def test_text_fits_into_100_columns(flashdec_command: Callable[..., Any]) -> None:
