@@ -26,7 +26,10 @@ def pytest_generate_tests(metafunc: Any) -> None:
     if "kernel" not in metafunc.fixturenames:
         return
     choices = [pytest.param((Cpu(), name), id=f"cpu-{name}") for name in Cpu().kernels()]
-    choices.append(pytest.param((Cuda(), "simple"), id="cuda-simple", marks=pytest.mark.cuda))
+    choices += [
+        pytest.param((Cuda(), name), id=f"cuda-{name}", marks=pytest.mark.cuda)
+        for name in Cuda().kernels()
+    ]
     metafunc.parametrize("kernel", choices, indirect=True)
 
 

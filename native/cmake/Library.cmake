@@ -13,6 +13,11 @@ else()
   list(APPEND sources ${FLASHDEC_NO_CUDA_SOURCES})
 endif()
 
+set(FLASHDEC_WITH_SM90A 0)
+if(FLASHDEC_WITH_CUDA AND FLASHDEC_CUDA_ARCHITECTURES MATCHES "90a")
+  set(FLASHDEC_WITH_SM90A 1)
+endif()
+
 add_library(flashdecoding SHARED ${sources})
 add_library(flashdec::flashdecoding ALIAS flashdecoding)
 target_compile_features(flashdecoding PRIVATE cxx_std_17)
@@ -20,7 +25,8 @@ target_include_directories(flashdecoding
   PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/native/include>
   PRIVATE ${PROJECT_SOURCE_DIR}/native)
 target_compile_definitions(flashdecoding PRIVATE
-  FLASHDEC_WITH_CUDA=${FLASHDEC_WITH_CUDA} FLASHDEC_X86=${FLASHDEC_X86})
+  FLASHDEC_WITH_CUDA=${FLASHDEC_WITH_CUDA} FLASHDEC_WITH_SM90A=${FLASHDEC_WITH_SM90A}
+  FLASHDEC_X86=${FLASHDEC_X86})
 set_target_properties(flashdecoding PROPERTIES
   CXX_EXTENSIONS OFF
   POSITION_INDEPENDENT_CODE ON
@@ -35,6 +41,18 @@ set_target_properties(flashdecoding PROPERTIES
 target_compile_options(flashdecoding PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-psabi -ffp-contract=off -fno-math-errno>
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-ffp-contract=off --fmad=false -compress-mode=size>)
+# Kernels of one architecture, so that they are not compiled for the others.
+if(FLASHDEC_WITH_SM90A)
+  add_library(flashdec_sm90a OBJECT ${FLASHDEC_SM90A_SOURCES})
+  target_compile_features(flashdec_sm90a PRIVATE cxx_std_17)
+  foreach(property INCLUDE_DIRECTORIES COMPILE_DEFINITIONS COMPILE_OPTIONS
+      CXX_EXTENSIONS POSITION_INDEPENDENT_CODE CUDA_VISIBILITY_PRESET VISIBILITY_INLINES_HIDDEN)
+    get_target_property(value flashdecoding ${property})
+    set_target_properties(flashdec_sm90a PROPERTIES ${property} "${value}")
+  endforeach()
+  set_target_properties(flashdec_sm90a PROPERTIES CUDA_ARCHITECTURES 90a-real)
+  target_sources(flashdecoding PRIVATE $<TARGET_OBJECTS:flashdec_sm90a>)
+endif()
 if(FLASHDEC_X86)
   # gcc 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

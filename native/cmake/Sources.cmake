@@ -35,5 +35,13 @@ set(FLASHDEC_AVX512_FLAGS ${FLASHDEC_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl
 set(FLASHDEC_CUDA_SOURCES
   native/cuda/backend.cu
   native/cuda/combine/combine.cu
-  native/cuda/simple/split.cu)
+  native/cuda/combine/parts.cu
+  native/cuda/simple/split.cu
+  native/cuda/sm80/bf16.cu
+  native/cuda/sm80/f16.cu)
+# Compiled for sm_90a alone.
+set(FLASHDEC_SM90A_SOURCES
+  native/cuda/copy/tensor_map.cu
+  native/cuda/sm90/bf16.cu
+  native/cuda/sm90/f16.cu)
 set(FLASHDEC_NO_CUDA_SOURCES native/cuda/absent.cpp)

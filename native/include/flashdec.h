@@ -99,10 +99,11 @@
  *                        + (u + 2^-20 + 2^-21 * S) * sum_t p[t] |v[t]| / sum_t p[t]
  *       |lse - lse_exact| <= 1e-5 * max(1, |lse_exact|) + 2^-21 * S
  *     with S = max_t |scale| * sum_d |q[d] k[t,d]|, to which the rounding of a
- *     float32 score is proportional, and u the rounding of p for tensor cores:
- *     2^-9 where the plan's math_precision is bfloat16, 2^-12 where it is
- *     float16, 0 for float32.  The bound holds for any number of tokens: sums
- *     along t carry their rounding error.
+ *     float32 score is proportional, and u the unit roundoff of what p is
+ *     rounded to for tensor cores: 2^-8 where the plan's math_precision is
+ *     bfloat16, 2^-11 where it is float16, 0 for float32.  The bound holds for
+ *     any number of tokens: no sum along t grows long enough to drift, or it
+ *     carries its rounding error.
  *  8. What lies in device memory cannot be refused without a synchronisation,
  *     so it is made harmless and loud.  A kv_len entry outside
  *     [0, max_kv_len], or a page id outside [0, num_pages) among the live
@@ -331,7 +332,7 @@ typedef struct flashdec_plan_facts {
   uint32_t kernel;      /* row of the kernel table, 0 .. flashdec_kernel_count()-1 */
   int32_t device;       /* CUDA: the device's ordinal; CPU: -1 */
   uint32_t num_threads; /* CPU: the most threads that take part; CUDA: 0 */
-  uint32_t launches;    /* CUDA: kernels that a run enqueues; CPU: 0 */
+  uint32_t launches;    /* CUDA: kernels that a run enqueues, given a prepared workspace; CPU: 0 */
   int64_t max_splits;   /* splits of a sequence of max_kv_len tokens */
   int64_t split_len;    /* tokens in a split; 0: each sequence is cut into max_splits even parts */
   int64_t tile;         /* tokens that the kernel takes at a time */

@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 _SPACING_BITS = {DType.FLOAT32: 23, DType.FLOAT16: 10, DType.BFLOAT16: 7}
 _LEAST_EXPONENT = {DType.FLOAT32: -126, DType.FLOAT16: -14, DType.BFLOAT16: -126}
-_PROBABILITY_ROUNDING = {DType.FLOAT32: 0.0, DType.FLOAT16: 2.0**-12, DType.BFLOAT16: 2.0**-9}
+_PROBABILITY_ROUNDING = {DType.FLOAT32: 0.0, DType.FLOAT16: 2.0**-11, DType.BFLOAT16: 2.0**-8}
 
 
 @dataclass(frozen=True, slots=True)

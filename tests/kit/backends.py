@@ -70,22 +70,31 @@ class Backend:
     def variables(self, kernel: str) -> dict[str, str]:
         return {}
 
-    def preference(self, case: Case, more: dict[str, Any]) -> flashdec.PlanPreference:
+    def preference(self, case: Case, kernel: str, more: dict[str, Any]) -> flashdec.PlanPreference:
         return case.preference(prefer_backend=self.name, **more)
 
-    def plan(self, case: Case, arrays: Arrays, kernel: str = "", **more: Any) -> flashdec.Plan:
-        desc = case.descriptor(arrays.num_pages, natural_alignment(arrays))
-        with environment(**self.variables(kernel)):
-            return flashdec.Plan.select(desc, self.preference(case, more))
+    def alignment(self, arrays: Arrays, kernel: str) -> int:
+        return natural_alignment(arrays)
 
-    def workspace(self, plan: flashdec.Plan, fill: int | None) -> flashdec.Workspace | None:
+    def plan(self, case: Case, arrays: Arrays, kernel: str = "", **more: Any) -> flashdec.Plan:
+        desc = case.descriptor(arrays.num_pages, self.alignment(arrays, kernel))
+        with environment(**self.variables(kernel)):
+            return flashdec.Plan.select(desc, self.preference(case, kernel, more))
+
+    def workspace(
+        self, plan: flashdec.Plan, fill: int | None, prepared: bool = False
+    ) -> flashdec.Workspace | None:
         """A workspace of exactly the plan's size, filled with a byte, or with random ones."""
         if plan.workspace_size == 0:
             return None
         host = np.empty(plan.workspace_size + 256, np.uint8)
         host[...] = np.random.default_rng(3).integers(256, size=host.size) if fill is None else fill
         whole = flashdec.Workspace.from_array(self.carry(host))
-        return flashdec.Workspace(whole.pointer, plan.workspace_size, whole.device, whole.owner)
+        made = flashdec.Workspace(whole.pointer, plan.workspace_size, whole.device, whole.owner)
+        return made.prepare(plan) if prepared else made
+
+    def check_restored(self, workspace: flashdec.Workspace) -> None:
+        """A run leaves a prepared workspace as it found it."""
 
     def run(
         self,
@@ -113,8 +122,11 @@ class Backend:
             status=word,
             layout=case.layout,
         )
-        chosen.run(args, self.workspace(chosen, fill))
+        workspace = self.workspace(chosen, fill, kernel == "exchange")
+        chosen.run(args, workspace)
         self.finish()
+        if workspace is not None and workspace.prepared:
+            self.check_restored(workspace)
         return Result(
             o=self.fetch(args.o).copy(),
             lse=None if arrays.lse is None else self.fetch(args.lse).copy(),
@@ -152,8 +164,25 @@ class Cuda(Backend):
 
     name = "cuda"
 
+    # What a machine would choose; the code for every GPU from sm_80; parts exchanged within one
+    # launch; and the kernel for whatever is not fast.
     def kernels(self) -> list[str]:
-        return ["simple"]
+        return ["fast", "async", "exchange", "simple"]
+
+    def preference(self, case: Case, kernel: str, more: dict[str, Any]) -> flashdec.PlanPreference:
+        if kernel == "async":
+            more = {"allow_sm90a": False, **more}
+        return case.preference(prefer_backend=self.name, **more)
+
+    def alignment(self, arrays: Arrays, kernel: str) -> int:
+        return arrays.q.dtype.itemsize if kernel == "simple" else natural_alignment(arrays)
+
+    def check_restored(self, workspace: flashdec.Workspace) -> None:
+        import torch
+
+        content = workspace.owner.view(torch.uint8)
+        begin = workspace.pointer - content.data_ptr()
+        assert bool((content[begin : begin + workspace.nbytes] == 255).all())
 
     def carry(self, array: Any) -> Any:
         import torch

@@ -43,6 +43,11 @@ class CKernel(ctypes.Structure):  # UnitKernel of shim.cpp
         ("heads", ctypes.c_int64),
         ("smem", ctypes.c_int64),
         ("blocks_per_sm", ctypes.c_int64),
+        ("max_group", ctypes.c_int64),
+        ("row_multiple", ctypes.c_int64),
+        ("page_multiple", ctypes.c_int64),
+        ("persistent", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 

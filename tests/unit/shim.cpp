@@ -32,6 +32,31 @@ NOT_RUN(run_reference_f32)
 }  // namespace flashdec::cpu
 
 namespace flashdec::cuda {
+NOT_RUN(run_sm80_bf16_d64_h8)
+NOT_RUN(run_sm80_bf16_d64_h16)
+NOT_RUN(run_sm80_bf16_d128_h8)
+NOT_RUN(run_sm80_bf16_d128_h16)
+NOT_RUN(run_sm80_bf16_d192_h8)
+NOT_RUN(run_sm80_bf16_d256_h8)
+NOT_RUN(run_sm80_f16_d64_h8)
+NOT_RUN(run_sm80_f16_d64_h16)
+NOT_RUN(run_sm80_f16_d128_h8)
+NOT_RUN(run_sm80_f16_d128_h16)
+NOT_RUN(run_sm80_f16_d192_h8)
+NOT_RUN(run_sm80_f16_d256_h8)
+NOT_RUN(run_sm90_bf16_d64_h8)
+NOT_RUN(run_sm90_bf16_d64_h16)
+NOT_RUN(run_sm90_bf16_d128_h8)
+NOT_RUN(run_sm90_bf16_d128_h16)
+NOT_RUN(run_sm90_bf16_d192_h8)
+NOT_RUN(run_sm90_bf16_d256_h8)
+NOT_RUN(run_sm90_f16_d64_h8)
+NOT_RUN(run_sm90_f16_d64_h16)
+NOT_RUN(run_sm90_f16_d128_h8)
+NOT_RUN(run_sm90_f16_d128_h16)
+NOT_RUN(run_sm90_f16_d192_h8)
+NOT_RUN(run_sm90_f16_d256_h8)
+void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
 NOT_RUN(run_simple_bf16)
 NOT_RUN(run_simple_f16)
 NOT_RUN(run_simple_f32)
@@ -64,6 +89,11 @@ struct UnitKernel {
   int64_t heads;
   int64_t smem;
   int64_t blocks_per_sm;
+  int64_t max_group;
+  int64_t row_multiple;
+  int64_t page_multiple;
+  uint32_t persistent;
+  uint32_t reserved;
 };
 
 static Device device_of(const UnitMachine& machine) {
@@ -90,7 +120,8 @@ void unit_dirty_stack(int32_t byte) {
 void unit_kernel(uint32_t index, UnitKernel* out) {
   const Kernel& row = kernel_table().rows[index];
   *out = {row.arch,      row.needs_sm90a, row.layout, row.element, row.max_head_dim,
-          row.alignment, row.tile,        row.heads,  row.smem,    row.blocks_per_sm};
+          row.alignment, row.tile,        row.heads,  row.smem,    row.blocks_per_sm,
+          row.max_group, row.row_multiple, row.page_multiple, row.persistent, 0};
 }
 
 // Whether a CUDA kernel that is not in the table would be chosen.
@@ -107,6 +138,9 @@ int32_t unit_why_not(const UnitKernel* row, const flashdec_descriptor* desc,
     kernel.max_head_dim = row->max_head_dim;
     kernel.alignment = row->alignment;
     kernel.smem = row->smem;
+    kernel.max_group = row->max_group;
+    kernel.row_multiple = row->row_multiple;
+    kernel.page_multiple = row->page_multiple;
     const Refusal why =
         why_not(kernel, validate(*desc), validate(*preference), device_of(*machine));
     if (why.code != FLASHDEC_SUCCESS) throw why;

@@ -25,15 +25,23 @@ PREFERENCE_UNMET = 21
 UNSUPPORTED = 20
 
 
+def test_a_grid_that_shares_units_has_its_slots_or_none(core: Any) -> None:
+    free = plan(core, GPU, {}).facts
+    assert plan(core, GPU, {}, max_workspace_bytes=free.workspace_bytes).facts.max_splits > 1
+    less = plan(core, GPU, {}, max_workspace_bytes=free.workspace_bytes - 1).facts
+    assert (less.max_splits, less.workspace_bytes) == (1, 0)
+
+
 @pytest.mark.parametrize("backend", [CPU, CUDA])
 @pytest.mark.parametrize("flags", [0, BATCH_INVARIANT])
 def test_max_workspace_bytes(core: Any, backend: int, flags: int) -> None:
-    free = plan(core, GPU, {}, prefer_backend=backend, flags=flags).facts
+    simple = {"alignment": 2}  # a kernel whose splits the plan decides
+    free = plan(core, GPU, simple, prefer_backend=backend, flags=flags).facts
     assert free.max_splits > 2
 
     def within(limit: int) -> Any:
         return plan(
-            core, GPU, {}, prefer_backend=backend, flags=flags, max_workspace_bytes=limit
+            core, GPU, simple, prefer_backend=backend, flags=flags, max_workspace_bytes=limit
         ).facts
 
     exact = within(free.workspace_bytes)
@@ -61,7 +69,8 @@ def test_no_workspace(core: Any, backend: int, limit: int) -> None:
 
 
 def test_allow_sm90a(core: Any) -> None:
-    """No kernel of the table needs it yet: the rule is tested on a row that is made up."""
+    assert plan(core, Machine(arch=90), {}).name == "cuda_sm90_bf16_d128_h8"
+    assert plan(core, Machine(arch=90), {}, flags=NO_SM90A).name == "cuda_sm80_bf16_d128_h8"
     row = {"arch": 90, "needs_sm90a": 1}
     why_not(core, row, Machine(arch=90), {})
     why_not(core, {"arch": 90}, Machine(arch=90), {}, flags=NO_SM90A)
@@ -144,6 +153,12 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "alignment": ({"alignment": 16}, {"alignment": 8}, ("alignment is 8", "16")),
     "paged only": ({"layout": 2}, {}, ("made_up", "layout")),
     "strided only": ({"layout": 1}, {"page_size": 1, "num_pages": 1}, ("made_up", "layout")),
+    "group": ({"max_group": 3}, {}, ("group is 4", "3")),
+    "head_dim's multiple": ({"row_multiple": 48}, {}, ("head_dim is 128", "48")),
+    "head_dim_v's multiple": ({"row_multiple": 64}, {"head_dim_v": 96}, ("head_dim_v is 96", "64")),
+    "page size's multiple": (
+        {"page_multiple": 8}, {"page_size": 12, "num_pages": 1}, ("page_size is 12", "8"),
+    ),
     "dtype": ({"element": F16}, {}, ()),
 }
 
