@@ -92,7 +92,8 @@
  *  6. With preference.batch_invariant a sequence's bits depend only on its own
  *     q, k, v and length and on the plan's split_len: not on the batch around
  *     it, its place in it, the cache's capacity, paging, the page size, or
- *     the number of threads or multiprocessors.
+ *     the number of threads or multiprocessors.  On a GPU an alignment below
+ *     16 bytes selects a kernel with other bits.
  *  7. Error per element, against exact arithmetic on the same inputs, where no
  *     sum leaves float32's range:
  *       |o - o_exact| <= 0.625 ulp(o_exact)
@@ -108,8 +109,9 @@
  *     so it is made harmless and loud.  A kv_len entry outside
  *     [0, max_kv_len], or a page id outside [0, num_pages) among the live
  *     entries, reads nothing outside the cache: that sequence's o and lse
- *     become NaN, every other sequence keeps its bits, and a bit of
- *     *args.status is set.  With FLASHDEC_CHECK=1 in the environment when the
+ *     become NaN, every other sequence keeps its bits (beside a bad length
+ *     those that it has beside an empty sequence, where the lengths of the
+ *     batch decide the splits), and a bit of *args.status is set.  With FLASHDEC_CHECK=1 in the environment when the
  *     plan is selected, flashdec_run validates first (with a synchronisation)
  *     and returns FLASHDEC_INVALID_KV_LEN or FLASHDEC_INVALID_PAGE with a
  *     sentence that names the entry, and runs nothing.

@@ -22,7 +22,7 @@ VARIANTS = {
     "paged 256": {"page_size": 256},
     "heads first": {"layout": "bhsd"},
     "paged, heads first": {"page_size": 16, "layout": "bhsd"},
-    "padded": {"strides": "padded"},
+    "padded": {"strides": "aligned"},
     "interleaved": {"strides": "interleaved"},
     "more capacity": {"capacity": 1531},
     "much more capacity": {"capacity": 100_000, "page_size": 64},

@@ -13,6 +13,7 @@ from kit.case import Case
 NUMPY_DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 TABLE_POISON = np.array([-(2**31), 2**31 - 1, 2147480000, -1], np.int32)
 SENTINEL = 0xA5  # bytes of an output before a run
+PADDING = {"packed": 0, "padded": 3}  # elements after a row; 8 elsewhere, which keep it aligned
 
 
 @dataclass
@@ -65,7 +66,7 @@ def empty_cache(case: Case, shape: tuple[int, ...], kind: str) -> tuple[Any, Any
         both = np.empty((*outer, dim + dim_v), dtype)
         poison(both, kind, case.seed)
         return both[..., :dim], both[..., dim:]
-    pad = 0 if case.strides == "packed" else 3
+    pad = PADDING.get(case.strides, 8)
     k = np.empty((*outer[:2], outer[2] + bool(pad), dim + pad), dtype)
     v = np.empty((*outer[:2], outer[2] + bool(pad), dim_v + 2 * pad), dtype)
     poison(k, kind, case.seed)
@@ -126,7 +127,8 @@ def build(
     tokens = case.page_size or case.capacity
     k, v = empty_cache(case, (blocks, tokens, case.kv_heads), kind)
     pad = case.strides != "packed"
-    q = np.empty((case.batch, case.q_heads + pad, case.head_dim + 3 * pad), dtype)
+    beside = PADDING.get(case.strides, 8)
+    q = np.empty((case.batch, case.q_heads + pad, case.head_dim + beside), dtype)
     poison(q, kind, case.seed + 2)
     q = q[:, : case.q_heads, : case.head_dim]
     for b, (identity, length) in enumerate(zip(names, case.row_lengths, strict=True)):
@@ -136,9 +138,9 @@ def build(
             slots = slice(0, min(tokens, length - start))
             write_rows(case, k, block, slots, rows_k[start : start + tokens])
             write_rows(case, v, block, slots, rows_v[start : start + tokens])
-    slab = np.empty((case.batch + 2, case.q_heads + 2 * pad, case.head_dim_v + 5 * pad), dtype)
+    slab = np.empty((case.batch + 2, case.q_heads + 2 * pad, case.head_dim_v + 2 * beside), dtype)
     slab.view(np.uint8)[...] = SENTINEL
-    o = slab[1:-1, pad : pad + case.q_heads, 2 * pad : 2 * pad + case.head_dim_v]
+    o = slab[1:-1, pad : pad + case.q_heads, beside : beside + case.head_dim_v]
     return Arrays(
         q=q,
         k=k,

@@ -102,7 +102,8 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   p.page_table_stride = x.page_table_stride;
   p.num_pages = static_cast<int32_t>(problem.num_pages);
   p.q_heads = static_cast<int32_t>(problem.q_heads);
-  p.split_len = static_cast<int32_t>(schedule.split_len);
+  const int64_t longest = INT32_MAX / schedule.tile * schedule.tile;
+  p.split_len = static_cast<int32_t>(std::min(schedule.split_len, longest));
   p.max_splits = static_cast<int32_t>(schedule.max_splits);
   p.may_cut = cut;
   p.restores = x.prepared_workspace;

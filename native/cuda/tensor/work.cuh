@@ -64,13 +64,17 @@ struct Dealer {
     return len >= 0 && len <= p.max_kv_len ? len : kBadLen;
   }
 
+  // Blocks that have a quantum: a part of a unit must not be an empty one.
+  __device__ static int64_t takers(const Partition& all) {
+    return min(static_cast<int64_t>(gridDim.x), all.total);
+  }
   // First quantum of a block.
   __device__ int64_t begin(const Partition& all, int block) const {
-    return all.total * block / gridDim.x;
+    return block < takers(all) ? all.total * block / takers(all) : all.total;
   }
   // The block that has a quantum.
   __device__ int owner(const Partition& all, int64_t position) const {
-    return static_cast<int>(((position + 1) * gridDim.x - 1) / all.total);
+    return static_cast<int>(((position + 1) * takers(all) - 1) / all.total);
   }
 
   __device__ void start_rounds(Partition& all, int len) const {
