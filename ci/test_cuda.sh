@@ -7,8 +7,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-build/cuda_report}
 mkdir -p "$out"
 
+# The machine's own architecture; 9.0 has kernels of its own, for sm_90a, which "native" is not.
+architecture=native
+[ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0)" != 9.0 ] || architecture=90a-real
+
 echo "== building"
-FLASHDEC_CUDA=ON FLASHDEC_CUDA_ARCHITECTURES="${FLASHDEC_CUDA_ARCHITECTURES:-native}" \
+FLASHDEC_CUDA=ON FLASHDEC_CUDA_ARCHITECTURES="${FLASHDEC_CUDA_ARCHITECTURES:-$architecture}" \
   python3 -m pip install --quiet --no-build-isolation --no-index --no-deps --target build/cuda_site \
   --upgrade .
 export PYTHONPATH="$PWD/build/cuda_site${PYTHONPATH:+:$PYTHONPATH}"

@@ -92,9 +92,11 @@ Schedule make_schedule(const Problem& problem, const Choice& choice, const Kerne
              static_cast<long long>(choice.max_workspace_bytes));
     return schedule;
   }
-  const Schedule schedule = cpu || choice.batch_invariant ? fixed(problem, kernel, device.cuda, kFixedSplitLen)
-                                                          : balanced(problem, kernel, device.cuda);
-  return limited ? within(problem, kernel, device.cuda, schedule, choice.max_workspace_bytes) : schedule;
+  const Schedule schedule = cpu || choice.batch_invariant
+                                ? fixed(problem, kernel, device.cuda, kFixedSplitLen)
+                                : balanced(problem, kernel, device.cuda);
+  return limited ? within(problem, kernel, device.cuda, schedule, choice.max_workspace_bytes)
+                 : schedule;
 }
 
 }  // namespace flashdec

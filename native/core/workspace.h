@@ -15,8 +15,8 @@ constexpr int64_t kWorkspaceAlign = 256;
 constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 60;
 
 struct WorkspaceLayout {
-  int64_t states;  // offset of SoftmaxState[batch][q_heads][max_splits]
-  int64_t values;  // offset of float[batch][q_heads][max_splits][head_dim_v]
+  int64_t states;   // offset of SoftmaxState[batch][q_heads][max_splits]
+  int64_t values;   // offset of float[batch][q_heads][max_splits][head_dim_v]
   int64_t packets;  // offset of float[2 * grid][heads][head_dim_v]
   int64_t headers;  // offset of SoftmaxState[2 * grid][slot_headers]
   int64_t records;  // offset of CutRecord[2 * grid]

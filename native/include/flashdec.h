@@ -111,10 +111,10 @@
  *     entries, reads nothing outside the cache: that sequence's o and lse
  *     become NaN, every other sequence keeps its bits (beside a bad length
  *     those that it has beside an empty sequence, where the lengths of the
- *     batch decide the splits), and a bit of *args.status is set.  With FLASHDEC_CHECK=1 in the environment when the
- *     plan is selected, flashdec_run validates first (with a synchronisation)
- *     and returns FLASHDEC_INVALID_KV_LEN or FLASHDEC_INVALID_PAGE with a
- *     sentence that names the entry, and runs nothing.
+ *     batch decide the splits), and a bit of *args.status is set.  With FLASHDEC_CHECK=1 in the
+ * environment when the plan is selected, flashdec_run validates first (with a synchronisation) and
+ * returns FLASHDEC_INVALID_KV_LEN or FLASHDEC_INVALID_PAGE with a sentence that names the entry,
+ * and runs nothing.
  *
  * The ABI is version 0: it may change until the first release.
  */

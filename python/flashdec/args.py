@@ -179,6 +179,8 @@ class PointerArgs:
     """
 
     __slots__ = ("_passed", "_prepared", "_struct")
+    _prepared: bool
+    _struct: Any
     _run = _abi.run_bare
     _asked = ""
 

@@ -56,9 +56,7 @@ class Workspace:
         object.__setattr__(self, "_size", _abi.size(self.nbytes))
 
     @classmethod
-    def allocate(
-        cls, plan: Plan, like: Any = None, *, prepared: bool = True
-    ) -> Workspace | None:
+    def allocate(cls, plan: Plan, like: Any = None, *, prepared: bool = True) -> Workspace | None:
         """Allocate what a plan needs, prepared; None where it needs nothing.
 
         Like memory that PyTorch allocates, it belongs to the current stream of the library: other

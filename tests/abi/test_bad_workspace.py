@@ -111,3 +111,37 @@ def test_python_refuses_the_same() -> None:
         check_sentence(str(caught.value), word)
     assert scene.everything() == before
     plan.run(args, good)
+
+
+def prepare(scene: Scene, **given: Any) -> int:
+    values = {
+        "plan": _abi.address(scene.plan),
+        "workspace": scene.workspace.ctypes.data,
+        "nbytes": scene.workspace.nbytes,
+        "stream": None,
+        **given,
+    }
+    status: int = _abi.workspace_prepare(*values.values())
+    return status
+
+
+def test_preparing_on_the_cpu_does_nothing() -> None:
+    scene = Scene()
+    before = scene.everything()
+    assert prepare(scene) == 0, last_error()
+    assert scene.everything() == before
+
+
+@pytest.mark.parametrize(("given", "code", "words"), [
+    ({"nbytes": 5}, WORKSPACE_TOO_SMALL, ("5 bytes",)),
+    ({"workspace": None}, NULL_POINTER, ("workspace is NULL",)),
+    ({"workspace": 256 + 8}, MISALIGNED, ("workspace", "256")),
+    ({"plan": None}, NULL_POINTER, ("plan",)),
+    ({"stream": 1}, INVALID_VALUE, ("stream", "CPU")),
+])  # fmt: skip
+def test_preparing_is_refused(given: dict[str, Any], code: int, words: tuple[str, ...]) -> None:
+    scene = Scene()
+    before = scene.everything()
+    assert prepare(scene, **given) == code
+    check_sentence(last_error(), *words)
+    assert scene.everything() == before

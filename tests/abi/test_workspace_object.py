@@ -30,6 +30,21 @@ def test_allocated_workspace_is_aligned_and_large_enough() -> None:
     assert workspace.owner is not None
 
 
+def test_a_prepared_workspace_says_so_and_runs() -> None:
+    plan, args = select(), make_args()
+    workspace = flashdec.Workspace.allocate(plan)
+    assert workspace is not None
+    assert not workspace.prepared  # the CPU has one way only
+    prepared = workspace.prepare(plan)
+    assert prepared.prepared
+    assert (prepared.pointer, prepared.nbytes) == (workspace.pointer, workspace.nbytes)
+    plan.run(args, prepared)
+    want = args.o.copy()
+    plan.run(args, workspace)
+    assert args.o.any()
+    assert (args.o == want).all()
+
+
 def test_workspace_one_byte_short_is_refused() -> None:
     plan, args = select(), make_args()
     block = np.zeros(plan.workspace_size + 256, np.uint8)

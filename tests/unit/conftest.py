@@ -23,7 +23,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     x86 = int(platform.machine() in ("x86_64", "AMD64"))
     command(
         "g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
-        f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1", "-I", NATIVE, "-I", NATIVE / "include",
+        f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1",
+        "-I", NATIVE, "-I", NATIVE / "include",
         HERE / "shim.cpp", *sorted((NATIVE / "core").glob("*.cpp")), "-Wl,--build-id=sha1",
         "-o", target,
     )  # fmt: skip

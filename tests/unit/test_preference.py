@@ -157,7 +157,9 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "head_dim's multiple": ({"row_multiple": 48}, {}, ("head_dim is 128", "48")),
     "head_dim_v's multiple": ({"row_multiple": 64}, {"head_dim_v": 96}, ("head_dim_v is 96", "64")),
     "page size's multiple": (
-        {"page_multiple": 8}, {"page_size": 12, "num_pages": 1}, ("page_size is 12", "8"),
+        {"page_multiple": 8},
+        {"page_size": 12, "num_pages": 1},
+        ("page_size is 12", "8"),
     ),
     "dtype": ({"element": F16}, {}, ()),
 }

@@ -109,9 +109,7 @@ def check_lengths(core: Any, desc: dict[str, Any], facts: Any) -> None:
     assert core.unit_live_splits(*nothing) == 0
 
 
-def check_schedule(
-    core: Any, desc: dict[str, Any], planned: Planned, sm_count: int = 0
-) -> None:
+def check_schedule(core: Any, desc: dict[str, Any], planned: Planned, sm_count: int = 0) -> None:
     facts = planned.facts
     assert facts.tile == planned.kernel.tile > 0
     assert facts.max_splits >= 1
@@ -239,7 +237,11 @@ def test_every_kernel_of_the_table_is_chosen_by_some_case(core: Any) -> None:
     )]  # fmt: skip
     shapes: list[dict[str, Any]] = [
         {"head_dim": 12},
-        *({"head_dim": dim, "q_heads": heads} for dim in (64, 128, 192, 256) for heads in (32, 128)),
+        *(
+            {"head_dim": dim, "q_heads": heads}
+            for dim in (64, 128, 192, 256)
+            for heads in (32, 128)
+        ),
     ]
     chosen = {
         plan(core, machine, {**shape, "q_dtype": dtype, "kv_dtype": dtype}).name

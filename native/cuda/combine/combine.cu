@@ -5,9 +5,9 @@
 #include "core/status.h"
 #include "cuda/backend.h"
 #include "cuda/combine/combine.h"
+#include "cuda/combine/reduce.cuh"
 #include "cuda/device/cache.cuh"
 #include "cuda/device/output.cuh"
-#include "cuda/combine/reduce.cuh"
 #include "cuda/launch.h"
 
 namespace flashdec::cuda {

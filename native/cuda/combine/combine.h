@@ -1,4 +1,5 @@
-// The second launch of a run: folds the partial results of every row, in an order fixed by the plan.
+// The second launch of a run: folds the partial results of every row, in an order fixed by the
+// plan.
 #pragma once
 
 #include "core/kernel.h"

@@ -30,8 +30,8 @@ size_t scratch_bytes(const Launch& launch) {
 }
 
 template <class E>
-__global__ void __launch_bounds__(kReducers) combine_cut(const __grid_constant__ EvenParams p,
-                                                         bool restore) {
+__global__ void __launch_bounds__(kReducers)
+    combine_cut(const __grid_constant__ EvenParams p, bool restore) {
   extern __shared__ SoftmaxState scratch[];
   reduce_cut<E>(p, {false, restore}, scratch);
 }
@@ -49,8 +49,9 @@ bool is_half(const Launch& launch) {
 }  // namespace
 
 void combine_parts(const Launch& launch, const TensorParams& params) {
-  const void* kernel = is_half(launch) ? reinterpret_cast<const void*>(combine_slots<__half>)
-                                       : reinterpret_cast<const void*>(combine_slots<__nv_bfloat16>);
+  const void* kernel = is_half(launch)
+                           ? reinterpret_cast<const void*>(combine_slots<__half>)
+                           : reinterpret_cast<const void*>(combine_slots<__nv_bfloat16>);
   void* arguments[] = {const_cast<TensorParams*>(&params)};
   enqueue(launch, kernel, 2 * launch.plan.schedule.grid, arguments);
 }

@@ -1,9 +1,10 @@
-// Tiles by cp.async, 16 bytes a lane: every GPU from sm_80, and page sizes that are no multiple of 8.
-// Rows that are not live are filled with zeros, so nothing outside the live tokens is read at all.
+// Tiles by cp.async, 16 bytes a lane: every GPU from sm_80, and page sizes that are no multiple
+// of 8. Rows that are not live are filled with zeros, so nothing outside the live tokens is read at
+// all.
 #pragma once
 
-#include "cuda/tensor/attend.cuh"
 #include "core/problem.h"
+#include "cuda/tensor/attend.cuh"
 
 namespace flashdec::cuda {
 

@@ -26,10 +26,10 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
   const int64_t tokens = problem.paged() ? problem.page_size : problem.max_kv_len;
   const int64_t blocks = problem.paged() ? problem.num_pages : problem.batch;
   const int64_t panels = whole ? cache.dim / kColumns : 1;
-  const cuuint64_t extents[5] = {
-      static_cast<cuuint64_t>(whole ? kColumns : cache.dim), static_cast<cuuint64_t>(tokens),
-      static_cast<cuuint64_t>(panels), static_cast<cuuint64_t>(problem.kv_heads),
-      static_cast<cuuint64_t>(blocks)};
+  const cuuint64_t extents[5] = {static_cast<cuuint64_t>(whole ? kColumns : cache.dim),
+                                 static_cast<cuuint64_t>(tokens), static_cast<cuuint64_t>(panels),
+                                 static_cast<cuuint64_t>(problem.kv_heads),
+                                 static_cast<cuuint64_t>(blocks)};
   const cuuint64_t strides[4] = {stride_bytes(tokens, cache.strides.token), kColumns * 2,
                                  stride_bytes(problem.kv_heads, cache.strides.head),
                                  stride_bytes(blocks, cache.strides.batch)};
@@ -39,10 +39,10 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
   const CUtensorMapDataType type = problem.element == FLASHDEC_FLOAT16
                                        ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                        : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  const CUresult result = driver().encode_tiled(
-      map, type, 5, const_cast<void*>(cache.base), extents, strides, box, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult result =
+      driver().encode_tiled(map, type, 5, const_cast<void*>(cache.base), extents, strides, box,
+                            steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     refuse(FLASHDEC_CUDA_ERROR,
            "%s cannot be described to the copy engine (CUDA driver error %d; strides of %lld, %lld "
@@ -63,8 +63,10 @@ TmaMaps make_maps(const Launch& launch, int tile, int row) {
   const bool tile_whole = maps.box_tokens == tile || row == kColumns;
   maps.k_whole = tile_whole && problem.head_dim == row;
   maps.v_whole = tile_whole && problem.head_dim_v == row;
-  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens, maps.k_whole);
-  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens, maps.v_whole);
+  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens,
+         maps.k_whole);
+  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens,
+         maps.v_whole);
   return maps;
 }
 

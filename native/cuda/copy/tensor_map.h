@@ -8,8 +8,8 @@
 namespace flashdec::cuda {
 
 // A 5-D tensor (column, token, panel, key/value head, page or sequence), in boxes of 64 columns and
-// `box_tokens` tokens, swizzled over 128 bytes.  Rows of whole panels of 64 columns come in one box;
-// others in a box for each panel, so that what is beyond the row's end is filled with zeros.
+// `box_tokens` tokens, swizzled over 128 bytes.  Rows of whole panels of 64 columns come in one
+// box; others in a box for each panel, so that what is beyond the row's end is filled with zeros.
 struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;
@@ -18,8 +18,8 @@ struct TmaMaps {
   bool v_whole;
 };
 
-// For tiles of `tile` tokens and rows of `row` columns in shared memory.  Boxes have as many tokens, or
-// the largest part of them that pages are a multiple of.
+// For tiles of `tile` tokens and rows of `row` columns in shared memory.  Boxes have as many
+// tokens, or the largest part of them that pages are a multiple of.
 TmaMaps make_maps(const Launch& launch, int tile, int row);
 
 }  // namespace flashdec::cuda

@@ -1,5 +1,5 @@
-// Tiles by the tensor copies of sm_90: one lane asks, the hardware computes addresses, swizzles, and
-// fills what lies outside the cache with zeros.
+// Tiles by the tensor copies of sm_90: one lane asks, the hardware computes addresses, swizzles,
+// and fills what lies outside the cache with zeros.
 #pragma once
 
 #include "cuda/copy/barrier.cuh"
@@ -8,8 +8,8 @@
 
 namespace flashdec::cuda {
 
-__device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_t barrier, int column,
-                                int token, int head, int block, uint64_t policy) {
+__device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_t barrier,
+                                int column, int token, int head, int block, uint64_t policy) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
       ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;"

@@ -1,5 +1,5 @@
-// Where results go: the outputs, or the partial results of a split.  `P` is any parameter block with
-// the validated operands as `x`.
+// Where results go: the outputs, or the partial results of a split.  `P` is any parameter block
+// with the validated operands as `x`.
 #pragma once
 
 #include "core/softmax_state.h"

@@ -32,7 +32,8 @@ __device__ inline uint32_t transpose_matrix(uint32_t value) {
 
 // c += a b: a is 16x16, b 16x8, c 16x8 in float32.
 template <class E>
-__device__ inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+__device__ inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                    uint32_t b1);
 
 template <>
 __device__ inline void multiply_add<__nv_bfloat16>(float (&c)[4], const uint32_t (&a)[4],

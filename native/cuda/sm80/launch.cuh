@@ -13,8 +13,10 @@ void run_sm80(const Launch& launch) {
   const ContextGuard context(launch.stream, launch.plan.device);
   check_contents(launch);
   const Operands& x = launch.operands;
-  const AsyncSource source = {x.k,         x.v,
-                              x.k_strides, x.v_strides,
+  const AsyncSource source = {x.k,
+                              x.v,
+                              x.k_strides,
+                              x.v_strides,
                               static_cast<int>(launch.plan.problem.head_dim),
                               static_cast<int>(launch.plan.problem.head_dim_v)};
   launch_tensor<E, Shape, AsyncCopy<Shape>>(launch, source);

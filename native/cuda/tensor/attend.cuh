@@ -1,9 +1,9 @@
 // What one warp does with its tiles: scores, softmax, weighted values, all in registers.
 //
 // The products are swapped: rows of K are the 16-row operand, and the queries, up to 8 heads, the
-// 8-column one, so that a group of any size up to 8 wastes no row of a tile.  A lane holds, of every
-// 16x8 result, the rows g and g + 8 and the columns 2c and 2c + 1, with g = lane / 4, c = lane % 4:
-// of scores these are tokens and heads, of O columns of a row and heads.
+// 8-column one, so that a group of any size up to 8 wastes no row of a tile.  A lane holds, of
+// every 16x8 result, the rows g and g + 8 and the columns 2c and 2c + 1, with g = lane / 4, c =
+// lane % 4: of scores these are tokens and heads, of O columns of a row and heads.
 #pragma once
 
 #include "core/softmax_state.h"
@@ -13,8 +13,9 @@
 
 namespace flashdec::cuda {
 
-// The running maximum m may lag behind the scores by kSlack before o and l are rescaled.  In float16
-// it is kept kHeadroom above the largest score's distance, so that small p stay normal numbers.
+// The running maximum m may lag behind the scores by kSlack before o and l are rescaled.  In
+// float16 it is kept kHeadroom above the largest score's distance, so that small p stay normal
+// numbers.
 template <class E>
 struct Lag;
 template <>
@@ -28,8 +29,8 @@ struct Lag<__half> {
   static constexpr float kSlack = 15.0f;  // p <= 2^15 < 65504
 };
 
-// Rows of 64 elements are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row r
-// lies at i ^ (r % 8), so that eight rows of a matrix hit all banks once.
+// Rows of 64 elements are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row
+// r lies at i ^ (r % 8), so that eight rows of a matrix hit all banks once.
 template <class Shape>
 __device__ inline uint32_t chunk_address(uint32_t tile, int row, int chunk) {
   const int panel = chunk / 8;

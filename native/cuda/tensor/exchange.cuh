@@ -1,11 +1,11 @@
 // How the parts of a unit that several blocks share become its result.
 //
-// Every block writes its part, and every block reduces its share of the columns over all parts, in an
-// order fixed by their number.  In one launch the parts are packets that are their own flags: the
-// workspace holds a sentinel that no part contains, a reader polls until none is left, and puts the
-// sentinel back for the next launch.  The blocks of the grid are resident together (a cooperative
-// launch).  In two launches the second kernel does the same reading, after the first has ended; the
-// bits are the same.
+// Every block writes its part, and every block reduces its share of the columns over all parts, in
+// an order fixed by their number.  In one launch the parts are packets that are their own flags:
+// the workspace holds a sentinel that no part contains, a reader polls until none is left, and puts
+// the sentinel back for the next launch.  The blocks of the grid are resident together (a
+// cooperative launch).  In two launches the second kernel does the same reading, after the first
+// has ended; the bits are the same.
 #pragma once
 
 #include "cuda/combine/reduce.cuh"

@@ -29,13 +29,21 @@ struct Feed {
 
   __device__ Feed(const TensorParams& params, const Dealer<Shape>& deal, const Partition& partition,
                   const Copy& copier, uint32_t first)
-      : p(params), dealer(deal), all(partition), copy(copier), ring(first), walk(deal, partition),
-        more(true), left(0), bad_tiles(0) {}
+      : p(params),
+        dealer(deal),
+        all(partition),
+        copy(copier),
+        ring(first),
+        walk(deal, partition),
+        more(true),
+        left(0),
+        bad_tiles(0) {}
 
   __device__ uint32_t keys(int stage) const { return ring + stage * (2 * Shape::kTileBytes); }
   __device__ uint32_t values(int stage) const { return keys(stage) + Shape::kTileBytes; }
 
-  // Asks for the next tile, and finds out where the one after it is.  The first call only does that.
+  // Asks for the next tile, and finds out where the one after it is.  The first call only does
+  // that.
   __device__ void fill(int stage) {
     if (left > 0) {
       if (p.page.value != 0) judge_page(stage);

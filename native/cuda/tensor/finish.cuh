@@ -1,5 +1,5 @@
-// From the registers of the warps to one result: each warp leaves its sums in shared memory, and all
-// threads merge them in the order of the warps.
+// From the registers of the warps to one result: each warp leaves its sums in shared memory, and
+// all threads merge them in the order of the warps.
 #pragma once
 
 #include "cuda/tensor/attend.cuh"
@@ -21,8 +21,8 @@ struct Merge {
 
   __device__ explicit Merge(char* memory)
       : values(reinterpret_cast<float*>(memory)),
-        states(reinterpret_cast<SoftmaxState*>(
-            values + Shape::kWarps * Shape::kHeads * Shape::kMergeStride)) {}
+        states(reinterpret_cast<SoftmaxState*>(values + Shape::kWarps * Shape::kHeads *
+                                                            Shape::kMergeStride)) {}
 
   __device__ float* row(int warp, int head) const {
     return values + (warp * Shape::kHeads + head) * Shape::kMergeStride;

@@ -14,7 +14,8 @@ struct Meeting {
   uint32_t barriers;  // of each buffer: full, then empty
   int count = 0;      // units that this warp has left
 
-  __device__ Meeting(char* memory, uint32_t first_barrier) : buffers(memory), barriers(first_barrier) {
+  __device__ Meeting(char* memory, uint32_t first_barrier)
+      : buffers(memory), barriers(first_barrier) {
     if (threadIdx.x == 0)
       for (int buffer = 0; buffer < kBuffers; ++buffer) {
         init_barrier(barriers + 16 * buffer, Shape::kWarps);
@@ -36,8 +37,8 @@ struct Meeting {
     if (count >= kBuffers) wait_barrier(full() + 8, parity() ^ 1);
   }
 
-  // After: `store(merge, thread, threads)` is called by the threads that store the result, all of the
-  // block's if this is its last unit.
+  // After: `store(merge, thread, threads)` is called by the threads that store the result, all of
+  // the block's if this is its last unit.
   template <class Store>
   __device__ void leave(bool last, const Store& store) {
     __syncwarp();

@@ -1,5 +1,5 @@
-// What the tensor-core split kernels get.  Fields come in the order of their use, because every line
-// of parameters that a block touches for the first time costs it a few hundred clocks.
+// What the tensor-core split kernels get.  Fields come in the order of their use, because every
+// line of parameters that a block touches for the first time costs it a few hundred clocks.
 #pragma once
 
 #include "core/kernel.h"
@@ -58,7 +58,7 @@ struct EvenParams {
   int64_t lse_stride_head;
   float* packets;
   SoftmaxState* headers;
-  int32_t slot_quads;    // of a slot of packets
+  int32_t slot_quads;  // of a slot of packets
   int32_t slot_headers;
 };
 

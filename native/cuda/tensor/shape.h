@@ -6,7 +6,8 @@
 
 namespace flashdec::cuda {
 
-// Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a time.
+// Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a
+// time.
 template <int HeadDim, int Heads, int Stages, int MergeBuffers>
 struct TensorShape {
   static constexpr int kHeadDim = HeadDim;
@@ -18,7 +19,7 @@ struct TensorShape {
   static constexpr int kWarps = HeadDim <= 128 ? 4 : 2;
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kTileBytes = kTile * HeadDim * 2;  // of K, and again of V
-  static constexpr int kMergeStride = HeadDim + 4;        // floats; + 4 spreads heads over the banks
+  static constexpr int kMergeStride = HeadDim + 4;  // floats; + 4 spreads heads over the banks
   // Sums of the unit that a warp merges while the others go on, and of the next one.
   static constexpr int kMergeBuffers = MergeBuffers;
   static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;

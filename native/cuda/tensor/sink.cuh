@@ -1,5 +1,5 @@
-// Where the merged result of a block goes: to the outputs, or, of a unit that is shared, to where the
-// combine finds it.
+// Where the merged result of a block goes: to the outputs, or, of a unit that is shared, to where
+// the combine finds it.
 #pragma once
 
 #include "core/status.h"

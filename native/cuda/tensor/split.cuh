@@ -105,8 +105,8 @@ struct Block {
   }
 
   __device__ Sink<E, Shape> sink_of(const Work& work) const {
-    Sink<E, Shape> sink = {p,           Target::kOutput, work.sequence, first_head(work),
-                           heads(work), work.part,       {},            {}};
+    Sink<E, Shape> sink = {
+        p, Target::kOutput, work.sequence, first_head(work), heads(work), work.part, {}, {}};
     if (dealer.fixed()) {
       if (work.parts > 1) sink.target = Target::kSplit;
       return sink;
@@ -177,8 +177,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   const Copy copy(source, barriers + warp * Shape::kStages * 8, p.blocks.value == 1);
   const Dealer<Shape> dealer = {p};
   const Partition all = dealer.partition(scratch);
-  Feed<Shape, Copy> feed(p, dealer, all, copy,
-                         shared_address(ring) + warp * Shape::kWarpRingBytes);
+  Feed<Shape, Copy> feed(p, dealer, all, copy, shared_address(ring) + warp * Shape::kWarpRingBytes);
   feed.next_work();
   if (feed.left > 0) feed.look_up();
 #pragma unroll 1

@@ -2,7 +2,8 @@
 //
 // A unit is one key/value head (and one block of query heads) of one sequence.  Three ways to deal
 // units to the G blocks of the grid:
-//   rounds   every length the same: whole units in equal rounds; what is left over is cut into parts
+//   rounds   every length the same: whole units in equal rounds; what is left over is cut into
+//   parts
 //            whose tiles interleave, so that neighbours read neighbouring memory at the same time;
 //   spans    lengths differ: the tiles of all units in a row, cut into G equal spans;
 //   splits   the plan fixes the splits: those of all units in a row, cut into G equal spans.
@@ -192,7 +193,8 @@ struct Walk {
   int64_t end;       // of this block's
 
   __device__ Walk(const Dealer<Shape>& dealer, const Partition& all) {
-    next_round = blockIdx.x < static_cast<unsigned>(all.rounds.left_over * all.rounds.parts) ? -1 : 0;
+    next_round =
+        blockIdx.x < static_cast<unsigned>(all.rounds.left_over * all.rounds.parts) ? -1 : 0;
     if (all.in_rounds) return;
     position = dealer.begin(all, blockIdx.x);
     end = dealer.begin(all, blockIdx.x + 1);
