@@ -19,8 +19,8 @@ find_python() {
 }
 
 try_on() { # Python's path, the environment to make
-  "$1" -m venv --without-pip "$2"
-  python -m pip --python "$2/bin/python" install --quiet --disable-pip-version-check "$wheel"
+  "$1" -m venv "$2" # with the pip of that Python: an older one does not know a newer Python
+  "$2/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
   env -u FLASHDEC_LIBRARY "$2/bin/python" -I -m flashdec selftest >"$2/selftest.log" ||
     { cat "$2/selftest.log" && refuse "the wheel's self-test failed"; }
   tail -n 1 "$2/selftest.log"

@@ -139,6 +139,33 @@ struct Reader {
       }
   }
 
+  // The state of this thread's part and the packets of this lane's first quad: all, or those that
+  // had not arrived.
+  template <bool kFirst>
+  __device__ void ask_missing(uint2& state, uint4 (&ahead)[kAhead], int head, int quad,
+                              int end) const {
+    const int part = static_cast<int>(threadIdx.x);
+    if (part < cut.parts && (kFirst || !arrived(state)))
+      state = load_packet(slot_state(p, cut.slot(part), cut.part, head));
+    if (quad >= end) return;
+    const int lanes = 1 << shares.lanes_log;
+    const int first = part & (lanes - 1);
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int at = first + i * lanes;
+      if (at < cut.parts && (kFirst || !arrived(ahead[i])))
+        ahead[i] = load_packet(slot_values(p, cut.slot(at)) + quad);
+    }
+  }
+
+  __device__ static bool all_arrived(uint2 state, const uint4 (&ahead)[kAhead]) {
+    bool all = arrived(state);
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i)
+      all &= arrived(ahead[i]);
+    return all;
+  }
+
   __device__ void reduce(int sequence, int first_head) const {
     const int begin = cut.part * shares.each;
     const int end = min(begin + shares.each, shares.quads);
@@ -149,23 +176,10 @@ struct Reader {
     const int first_seen = p.row_quads.divide(begin);
     // Everything is asked for before the first wait, so that one wait serves all.
     uint2 state = {};
-    if (threadIdx.x < static_cast<unsigned>(cut.parts))
-      state = load_packet(slot_state(p, cut.slot(threadIdx.x), cut.part, first_seen));
-    uint4 ahead[kAhead];
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int part = lane + i * lanes;
-      if (mine < end && part < cut.parts) {
-        const float4* source = slot_values(p, cut.slot(part)) + mine;
-        ahead[i] = load_packet(source);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int part = lane + i * lanes;
-      if (mine < end && part < cut.parts)
-        ahead[i] = receive.finish(slot_values(p, cut.slot(part)) + mine, ahead[i]);
-    }
+    uint4 ahead[kAhead] = {};
+    ask_missing<true>(state, ahead, first_seen, mine, end);
+    while (receive.wait && !all_arrived(state, ahead))
+      ask_missing<false>(state, ahead, first_seen, mine, end);
     __syncthreads();  // the shared memory is free
     receive_states(first_seen, p.row_quads.divide(end - 1), state);
     __syncthreads();
@@ -185,7 +199,10 @@ struct Reader {
       if (base == begin) {
 #pragma unroll
         for (int i = 0; i < kAhead; ++i, part += lanes)
-          if (live && part < cut.parts) reduction.add_part(of_head[part], as_floats(ahead[i]));
+          if (live && part < cut.parts) {
+            reduction.add_part(of_head[part], as_floats(ahead[i]));
+            if (receive.restore) put_back(slot_values(p, cut.slot(part)) + quad);
+          }
       }
       for (; live && part < cut.parts; part += lanes)
         reduction.add_part(of_head[part], receive_quad(part));

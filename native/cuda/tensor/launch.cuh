@@ -134,6 +134,7 @@ struct Start {
   const void* kernel;
   int threads;
   int smem;
+  int64_t blocks;
   bool together;
   void** arguments;
 };
@@ -144,7 +145,7 @@ inline bool enqueue(const Launch& launch, const Start& start) {
   attribute.id = cudaLaunchAttributeCooperative;
   attribute.val.cooperative = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(launch.plan.schedule.grid));
+  config.gridDim = dim3(static_cast<unsigned>(start.blocks));
   config.blockDim = dim3(static_cast<unsigned>(start.threads));
   config.dynamicSmemBytes = static_cast<size_t>(start.smem);
   config.stream = launch.stream;
@@ -160,19 +161,28 @@ inline bool enqueue(const Launch& launch, const Start& start) {
 }
 
 // `source` is what the kernel's way of copying needs.
+// In one launch, if the blocks can be resident together; where they cannot (a part of the device
+// only), parts are left for a second one.
+template <class Params>
+void enqueue_split(const Launch& launch, Start start, Params& params) {
+  start.together = params.one_launch;
+  if (enqueue(launch, start)) return;
+  params.one_launch = start.together = false;
+  enqueue(launch, start);
+}
+
 template <class E, class Shape, class Copy>
 void launch_any(const Launch& launch, typename Copy::Source& source) {
   static SharedMemoryGrant grant;
+  const Schedule& schedule = launch.plan.schedule;
   const void* kernel = reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>);
   grant.ensure(kernel, Shape::kSmem);
   TensorParams params = make_tensor_params(launch, may_cut(launch));
   void* arguments[] = {&params, &source};
-  if (!enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, params.one_launch, arguments})) {
-    params.one_launch = false;
-    enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, false, arguments});
-  }
+  enqueue_split(launch, {kernel, Shape::kThreads, Shape::kSmem, schedule.grid, false, arguments},
+                params);
   if (params.may_cut && !params.one_launch) combine_parts(launch, params);
-  if (launch.plan.schedule.split_len != 0 && launch.plan.schedule.max_splits > 1) combine(launch);
+  if (schedule.split_len != 0 && schedule.max_splits > 1) combine(launch);
 }
 
 template <class E, class Shape, class Copy>
@@ -184,10 +194,8 @@ void launch_even(const Launch& launch, typename Copy::Source& source) {
   const bool cut = may_cut(launch);
   fill_even(launch, cut, params);
   void* arguments[] = {&params, &source};
-  if (!enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, params.one_launch, arguments})) {
-    params.one_launch = false;
-    enqueue(launch, {kernel, Shape::kThreads, Shape::kSmem, false, arguments});
-  }
+  const int64_t blocks = params.whole > 0 ? launch.plan.schedule.grid : params.cut_blocks;
+  enqueue_split(launch, {kernel, Shape::kThreads, Shape::kSmem, blocks, false, arguments}, params);
   if (cut && !params.one_launch) combine_even(launch, params);
 }
 
