@@ -175,7 +175,7 @@ def test_the_probe_reads_with_every_reader(threads: int) -> None:
         (["--threads", "0"], "threads is '0'; it must be numbers from 1 to 1024"),
         (["--threads", "1,x"], "threads is '1,x'; it must be numbers from 1 to 1024"),
         (["--page-size", "-1"], "page-size is -1; it must be 0 or more"),
-        (["--device", "cuda"], "device is 'cuda'; so far bench measures cpu only"),
+        (["--device", "tpu"], "device is 'tpu'; bench measures cpu and cuda"),
         (["--plot", "a.pdf"], "plot is 'a.pdf'; its name must end in .svg or .png"),
         (["--json", "no/such/folder"], "no/such/folder cannot be written: no/such is no folder"),
         (["--shape", "9999,8,8,256,1000k"], "case 9999,8,8,256,1024000 needs "),

@@ -1,4 +1,4 @@
-"""From a case to results: one function per device in `HARNESSES`."""
+"""From a case to results, on the CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from flashdec.bench.problem import check_fits, make_problem
 from flashdec.bench.shapes import Case
 from flashdec.bench.timing import ROUNDS, Entry, Timing, interleave
 from flashdec.dtypes import DType
-from flashdec.errors import InvalidArgumentError
 
-__all__ = ["HARNESSES", "Group", "Harness", "Result", "Settings", "harness_for", "samples_of"]
+__all__ = ["Group", "Result", "Settings", "check", "measure", "samples_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +92,14 @@ class Group:
     left_out: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Harness:
-    """How the cases of one device are measured; a new device is a new row of `HARNESSES`.
-
-    Attributes
-    ----------
-    check : callable
-        ``check(case, settings)`` refuses, before anything is measured, what cannot be.
-    measure : callable
-        ``measure(case, settings, advance)`` gives a group per number of threads and calls
-        ``advance()`` after every sample.
-    """
-
-    check: Callable[[Case, Settings], None]
-    measure: Callable[[Case, Settings, Callable[[], None]], list[Group]]
-
-
 def samples_of(settings: Settings) -> int:
     """Return how many samples a case takes at most: how often its harness advances."""
     contenders = len(select_contenders(settings.compare))
     return len(settings.threads) * contenders * settings.rounds
 
 
-def _check_cpu(case: Case, settings: Settings) -> None:
+def check(case: Case, settings: Settings) -> None:
+    """Refuse, before anything is measured, a case that cannot be."""
     check_fits(
         case,
         settings.dtype,
@@ -126,7 +109,8 @@ def _check_cpu(case: Case, settings: Settings) -> None:
     )
 
 
-def _measure_cpu(case: Case, settings: Settings, advance: Callable[[], None]) -> list[Group]:
+def measure(case: Case, settings: Settings, advance: Callable[[], None]) -> list[Group]:
+    """Measure a case: a group per number of threads; ``advance()`` is called after every sample."""
     problem = make_problem(
         case,
         settings.dtype,
@@ -158,21 +142,3 @@ def _measure_cpu(case: Case, settings: Settings, advance: Callable[[], None]) ->
         results = tuple(map(Result, contenders, timings, errors))
         groups.append(Group(case, threads, probe.reader, probe.threads, results, left_out))
     return groups
-
-
-HARNESSES: dict[str, Harness] = {"cpu": Harness(_check_cpu, _measure_cpu)}
-
-
-def harness_for(device: str) -> Harness:
-    """Return the harness of a device.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is none yet.
-    """
-    if device not in HARNESSES:
-        raise InvalidArgumentError(
-            f"device is {device!r}; so far bench measures {' and '.join(HARNESSES)} only"
-        )
-    return HARNESSES[device]

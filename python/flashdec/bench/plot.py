@@ -1,21 +1,38 @@
-"""Results as a picture: percent of the probed read bandwidth, flashdec beside each contender."""
+"""Results as a picture: percent of the read bandwidth, flashdec beside each contender."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flashdec.bench.harness import Group
-from flashdec.bench.machine import Machine
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["check_plot", "save_plot"]
+__all__ = ["Band", "bands_of_groups", "check_plot", "save_plot"]
 
 _SUFFIXES = (".svg", ".png")
-_OURS = "#0b6e4f"
+_OURS = ("#0b6e4f", "#58a68a", "#a5d1c0")
 _THEIRS = ("#4c72b0", "#8fa8d3", "#b9c8e3", "#dd8452", "#999999")
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The bars of one case.
+
+    Attributes
+    ----------
+    label : str
+        The case.
+    percents : dict
+        Percent of the read bandwidth, by contender.
+    """
+
+    label: str
+    percents: dict[str, float]
 
 
 def check_plot(file: Path) -> None:
@@ -36,38 +53,57 @@ def check_plot(file: Path) -> None:
         )
 
 
-def save_plot(file: Path, machine: Machine, groups: list[Group]) -> None:
-    """Draw horizontal bars, a band per case and number of threads, into an SVG or PNG file."""
+def save_plot(file: Path, title: str, axis: str, bands: Sequence[Band]) -> None:
+    """Draw horizontal bars, a band per case, into an SVG or PNG file.
+
+    Parameters
+    ----------
+    file : Path
+        Where.
+    title, axis : str
+        What stands above the picture and below it.
+    bands : sequence of Band
+        From top to bottom.
+    """
     figure_class = importlib.import_module("matplotlib.figure").Figure
-    names = list(dict.fromkeys(r.contender.name for group in groups for r in group.results))
-    rows = len(groups) * (len(names) + 1)
+    names = list(dict.fromkeys(name for band in bands for name in band.percents))
+    rows = len(bands) * (len(names) + 1)
     figure = figure_class(figsize=(9, 1.4 + 0.2 * rows), layout="constrained")
     axes = figure.subplots()
     height = 1 / (len(names) + 1)
-    for index, name in enumerate(names):
-        color = _OURS if index == 0 else _THEIRS[(index - 1) % len(_THEIRS)]
-        _draw_bars(axes, groups, name, index * height, height, color)
+    for index, (name, color) in enumerate(_colors(names).items()):
+        _draw_bars(axes, bands, name, index * height, height, color)
     middle = (len(names) - 1) * height / 2
-    axes.set_yticks([i + middle for i in range(len(groups))], [_label(g) for g in groups])
+    axes.set_yticks([i + middle for i in range(len(bands))], [band.label for band in bands])
     axes.invert_yaxis()
     axes.axvline(100, color="black", linewidth=0.8)
     axes.set_xlim(left=0)
-    axes.set_xlabel("K and V read per second, percent of the probed linear read bandwidth")
-    axes.set_title(f"Decode attention on {machine.cpu}", loc="left")
+    axes.set_xlabel(axis)
+    axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     if len(names) > 1:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(file, dpi=200)
 
 
+def _colors(names: list[str]) -> dict[str, str]:
+    """Give flashdec's bars one family of colors, and the others' another."""
+    ours = [name for name in names if name.startswith("flashdec")]
+    theirs = [name for name in names if name not in ours]
+    return {
+        name: family[index % len(family)]
+        for chosen, family in ((ours, _OURS), (theirs, _THEIRS))
+        for index, name in enumerate(chosen)
+    }
+
+
 def _draw_bars(
-    axes: Any, groups: list[Group], name: str, offset: float, height: float, color: str
+    axes: Any, bands: Sequence[Band], name: str, offset: float, height: float, color: str
 ) -> None:
     found = [
-        (position, 100 * result.timing.fraction_of_read)
-        for position, group in enumerate(groups)
-        for result in group.results
-        if result.contender.name == name
+        (position, band.percents[name])
+        for position, band in enumerate(bands)
+        if name in band.percents
     ]
     bars = axes.barh(
         [position + offset for position, _ in found],
@@ -79,6 +115,15 @@ def _draw_bars(
     axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
 
 
-def _label(group: Group) -> str:
-    plural = "s" if group.threads > 1 else ""
-    return f"{group.case}\n{group.threads} thread{plural}"
+def bands_of_groups(groups: Sequence[Group]) -> list[Band]:
+    """Return a band per case and number of threads."""
+    return [
+        Band(
+            f"{group.case}\n{group.threads} thread{'s' if group.threads > 1 else ''}",
+            {
+                result.contender.name: 100 * result.timing.fraction_of_read
+                for result in group.results
+            },
+        )
+        for group in groups
+    ]
