@@ -197,6 +197,7 @@ def test_a_line_is_printed_with_goals_and_failures(result: LineResult) -> None:
     assert ours.split()[1:8] == ["9.20", "1824", "79.3", "10.10", "ok", "1.38", "0.40"]
     assert ours.endswith("a kernel, splits 16")
     assert "miss" in kv_len
+    assert kv_len.endswith("1.196 x flashdec")
     assert cudnn.split() == ["cuDNN", "12.70", "1321", "57.5", "0.60"]
     assert wrong.endswith("inf")
     assert failed == "  FlashInfer            failed: RuntimeError: no kernel"
@@ -210,6 +211,8 @@ def test_the_score_counts_goals_and_lines(result: LineResult) -> None:
         "0 failed, 0 beyond the bound" in text
     )
     assert "flashdec kv_len: 0 of 1 goals met" in text
+    assert "  over the goal by   0.20 µs: 1,32,8,128,4096" in text
+    assert "behind" not in text
     assert "goal, dense: read * 1.005 + 2.8 µs" in text
     assert "left out: XQA on 1 of 2 lines (flashinfer is not installed)" in text
     assert line_text(broken).endswith("failed: RuntimeError: gone")

@@ -78,11 +78,12 @@ def prepare(scene: Scene) -> Prepared:
     }
     if paged:
         ones = torch.arange(case.batch + 1, dtype=torch.int32, device=scene.gpu.device)
-        shared |= {"cu_seqlens_q": ones, "page_table": scene.page_table}
+        shared["cu_seqlens_q"] = ones
+        shared |= dict.fromkeys(("page_table", "block_table"), scene.page_table)
     sizes = {
         "batch_size": case.batch,
-        "num_heads": case.q_heads,
-        "num_heads_k": case.kv_heads,
+        **dict.fromkeys(("num_heads", "num_heads_q"), case.q_heads),
+        **dict.fromkeys(("num_heads_k", "num_heads_kv"), case.kv_heads),
         "headdim": case.head_dim,
         "headdim_v": case.head_dim,
         "qkv_dtype": scene.q.dtype,
