@@ -12,7 +12,7 @@ import pytest
 from flashdec.bench.cuda import fa3, flashinfer, gpu, sdpa
 from flashdec.bench.cuda.contenders import PEERS, VARIANTS, selected
 from flashdec.bench.cuda.goals import RULES, goal_us
-from flashdec.bench.cuda.lines import LINE_PRESETS, Line, line_preset
+from flashdec.bench.cuda.lines import LINE_PRESETS, Line, line_of, line_preset
 from flashdec.bench.cuda.reader import defines
 from flashdec.bench.cuda.report import footer, line_text, to_json
 from flashdec.bench.cuda.results import LineResult, Row
@@ -104,6 +104,8 @@ def test_dense_goals_are_the_formula(text: str, read: float, goal: float) -> Non
 def test_limits_in_microseconds_are_those_of_an_h100() -> None:
     short, skew = LINE_PRESETS["decode"].lines[0], LINE_PRESETS["decode"].lines[-1]
     assert goal_us(short, 2.5, None, "NVIDIA H100 80GB HBM3") == 5.2
+    assert line_of(short.case, short.dtype, 0) == short
+    assert line_of(short.case, DType.FLOAT16, 0).limit_us is None
     assert goal_us(short, 2.0, None, "NVIDIA H200") == pytest.approx(2.0 * 1.005 + 2.8)
     assert goal_us(skew, 128.5, 130.8, "NVIDIA H100 80GB HBM3") == 138
     assert goal_us(skew, 90.0, 91.0, "NVIDIA H200") == pytest.approx(91.0 * 1.01 + 2.8)
