@@ -12,7 +12,7 @@ import pytest
 from flashdec.bench.cuda import fa3, flashinfer, gpu, sdpa
 from flashdec.bench.cuda.contenders import PEERS, VARIANTS, selected
 from flashdec.bench.cuda.goals import RULES, goal_us
-from flashdec.bench.cuda.lines import LINE_PRESETS, Line, line_preset
+from flashdec.bench.cuda.lines import LINE_PRESETS, Line, line_of, line_preset
 from flashdec.bench.cuda.reader import defines
 from flashdec.bench.cuda.report import footer, line_text, to_json
 from flashdec.bench.cuda.results import LineResult, Row
@@ -104,6 +104,8 @@ def test_dense_goals_are_the_formula(text: str, read: float, goal: float) -> Non
 def test_limits_in_microseconds_are_those_of_an_h100() -> None:
     short, skew = LINE_PRESETS["decode"].lines[0], LINE_PRESETS["decode"].lines[-1]
     assert goal_us(short, 2.5, None, "NVIDIA H100 80GB HBM3") == 5.2
+    assert line_of(short.case, short.dtype, 0) == short
+    assert line_of(short.case, DType.FLOAT16, 0).limit_us is None
     assert goal_us(short, 2.0, None, "NVIDIA H200") == pytest.approx(2.0 * 1.005 + 2.8)
     assert goal_us(skew, 128.5, 130.8, "NVIDIA H100 80GB HBM3") == 138
     assert goal_us(skew, 90.0, 91.0, "NVIDIA H200") == pytest.approx(91.0 * 1.01 + 2.8)
@@ -197,6 +199,7 @@ def test_a_line_is_printed_with_goals_and_failures(result: LineResult) -> None:
     assert ours.split()[1:8] == ["9.20", "1824", "79.3", "10.10", "ok", "1.38", "0.40"]
     assert ours.endswith("a kernel, splits 16")
     assert "miss" in kv_len
+    assert kv_len.endswith("1.196 x flashdec")
     assert cudnn.split() == ["cuDNN", "12.70", "1321", "57.5", "0.60"]
     assert wrong.endswith("inf")
     assert failed == "  FlashInfer            failed: RuntimeError: no kernel"
@@ -210,6 +213,8 @@ def test_the_score_counts_goals_and_lines(result: LineResult) -> None:
         "0 failed, 0 beyond the bound" in text
     )
     assert "flashdec kv_len: 0 of 1 goals met" in text
+    assert "  over the goal by   0.20 µs: 1,32,8,128,4096" in text
+    assert "behind" not in text
     assert "goal, dense: read * 1.005 + 2.8 µs" in text
     assert "left out: XQA on 1 of 2 lines (flashinfer is not installed)" in text
     assert line_text(broken).endswith("failed: RuntimeError: gone")

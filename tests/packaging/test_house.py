@@ -18,7 +18,7 @@ from toolchain import HEADERS, NATIVE, PACKAGE, ROOT
 LONG, TOO_LONG = 250, 400  # lines; a kernel may have as many as the second
 SOURCES = sorted(
     path
-    for folder, kinds in ((NATIVE, {".h", ".cpp", ".cu", ".cuh"}), (PACKAGE, {".py"}))
+    for folder, kinds in ((NATIVE, {".h", ".cpp", ".cu", ".cuh"}), (PACKAGE, {".py", ".cu"}))
     for path in folder.rglob("*")
     if path.suffix in kinds
 )

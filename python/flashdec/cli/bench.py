@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flashdec.bench.cuda.contenders import PEERS, VARIANTS
 from flashdec.bench.cuda.fa3 import VARIABLE
-from flashdec.bench.cuda.lines import LINE_PRESETS
+from flashdec.bench.cuda.lines import LINE_PRESETS, LinePreset
 from flashdec.bench.plot import check_plot
-from flashdec.bench.shapes import DEFAULT_PRESET, PRESETS
+from flashdec.bench.shapes import DEFAULT_PRESET, PRESETS, Preset
 from flashdec.cli import bench_cpu, bench_cuda
 from flashdec.errors import InvalidArgumentError
 
@@ -23,16 +23,15 @@ HARNESSES: dict[str, Callable[[argparse.Namespace], int]] = {
 """How each device is measured; a new device is a new row."""
 
 
+def _abouts(presets: Mapping[str, Preset | LinePreset]) -> str:
+    return "; ".join(f"{name}: {preset.about}" for name, preset in presets.items())
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``bench``."""
-    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
-    lines = "; ".join(f"{name}: {preset.about}" for name, preset in LINE_PRESETS.items())
     add = parser.add_argument
-    add(
-        "--preset",
-        metavar="NAME",
-        help=f"a list of cases ({presets}; on a GPU: {lines}); default: {DEFAULT_PRESET}",
-    )
+    presets = f"{_abouts(PRESETS)}; on a GPU: {_abouts(LINE_PRESETS)}"
+    add("--preset", metavar="NAME", help=f"a list of cases ({presets}); default: {DEFAULT_PRESET}")
     add(
         "--shape",
         metavar="B,Hq,Hkv,D,K",

@@ -132,7 +132,7 @@ def _prepare(variant: Variant, scene: Scene) -> Prepared:
         Args(q=scene.q, k=k, v=v, o=o, kv_len=kv_len, page_table=scene.page_table)
         for k, v in zip(scene.k, scene.v, strict=True)
     ]
-    stream = scene.gpu.stream
+    stream = int(scene.gpu.stream.cuda_stream)
 
     def run(copy: int) -> Any:
         plan.run(arguments[copy], workspace, stream=stream)

@@ -66,6 +66,23 @@ def _operators(torch: Any) -> Any:
     return getattr(torch.ops, _NAMESPACE)
 
 
+def _metadata(scene: Scene, operators: Any, shared: dict[str, Any]) -> Any:
+    """Return what vLLM makes once a step, for all layers."""
+    case = scene.line.case
+    sizes = {
+        **shared,
+        **dict.fromkeys(("num_heads", "num_heads_q"), case.q_heads),
+        **dict.fromkeys(("num_heads_k", "num_heads_kv"), case.kv_heads),
+        "batch_size": case.batch,
+        "headdim": case.head_dim,
+        "headdim_v": case.head_dim,
+        "qkv_dtype": scene.q.dtype,
+        "page_size": scene.line.page_size or None,
+    }
+    operator = operators.get_scheduler_metadata
+    return operator(*arguments_for(operator.default._schema, sizes))
+
+
 def prepare(scene: Scene) -> Prepared:
     """Make the scheduler's metadata, and bind everything but k and v."""
     torch: Any = importlib.import_module("torch")
@@ -78,26 +95,16 @@ def prepare(scene: Scene) -> Prepared:
     }
     if paged:
         ones = torch.arange(case.batch + 1, dtype=torch.int32, device=scene.gpu.device)
-        shared |= {"cu_seqlens_q": ones, "page_table": scene.page_table}
-    sizes = {
-        "batch_size": case.batch,
-        "num_heads": case.q_heads,
-        "num_heads_k": case.kv_heads,
-        "headdim": case.head_dim,
-        "headdim_v": case.head_dim,
-        "qkv_dtype": scene.q.dtype,
-        "page_size": scene.line.page_size or None,
-    }
-    plan = operators.get_scheduler_metadata
-    metadata = plan(*arguments_for(plan.default._schema, {**shared, **sizes}))
-    forward, schema = operators.fwd, operators.fwd.default._schema
+        shared["cu_seqlens_q"] = ones
+        shared |= dict.fromkeys(("page_table", "block_table"), scene.page_table)
     bound = {
         **shared,
         "q": scene.q if paged else scene.q[:, None],
         "out": o if paged else o[:, None],
         "softmax_scale": case.head_dim**-0.5,
-        "scheduler_metadata": metadata,
+        "scheduler_metadata": _metadata(scene, operators, shared),
     }
+    forward, schema = operators.fwd, operators.fwd.default._schema
     calls = [
         arguments_for(schema, {**bound, "k": k, "v": v})
         for k, v in zip(scene.k, scene.v, strict=True)

@@ -140,8 +140,16 @@ _SKEW = Line(
 )
 
 
+def line_of(case: Case, dtype: DType, page_size: int) -> Line:
+    """Return the line of a case that someone asked for."""
+    if page_size:
+        return Line(case, dtype, page_size, rule="paged")
+    limit = _LIMITS_US.get(str(case)) if dtype is DType.BFLOAT16 else None
+    return Line(case, dtype, limit_us=limit)
+
+
 def _dense(text: str) -> Line:
-    return Line(parse_case(text), limit_us=_LIMITS_US.get(text))
+    return line_of(parse_case(text), DType.BFLOAT16, 0)
 
 
 def _paged(text: str, page_size: int = _PAGE, rule: str = "paged") -> Line:
@@ -175,11 +183,6 @@ LINE_PRESETS: dict[str, LinePreset] = {
         ("default", "invariant"),
     ),
 }
-
-
-def line_of(case: Case, dtype: DType, page_size: int) -> Line:
-    """Return the line of a case that someone asked for."""
-    return Line(case, dtype, page_size, rule="paged" if page_size else "dense")
 
 
 def line_preset(name: str, dtype: DType, page_size: int) -> LinePreset:

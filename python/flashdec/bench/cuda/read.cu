@@ -6,7 +6,7 @@
 //   HEADS  key/value heads
 //   PAGE   tokens in a page
 
-constexpr int flight = 8;
+constexpr int flight = 8;  // the second launch bound leaves registers for all of them
 
 __device__ uint4 load(const uint4* at) {
   uint4 found;
@@ -30,7 +30,7 @@ __device__ void use(unsigned sum, unsigned* sink) {
 }
 
 // K and V, one after the other, from end to end.
-extern "C" __global__ void __launch_bounds__(512)
+extern "C" __global__ void __launch_bounds__(512, 1)
     read_linear(const uint4* cache, long long vectors, unsigned* sink) {
   const long long step = blockDim.x * flight;
   unsigned sum = 0;
@@ -62,7 +62,7 @@ __device__ const uint4* place(const uint4* k, const uint4* v, int page, unsigned
 
 // The same bytes in the order of the page table.  The ids of the next pages are fetched while the
 // rows of these are under way.
-extern "C" __global__ void __launch_bounds__(512)
+extern "C" __global__ void __launch_bounds__(512, 1)
     read_pages(const uint4* k, const uint4* v, const int* pages, long long vectors,
                unsigned* sink) {
   const unsigned step = blockDim.x * flight, last = static_cast<unsigned>(vectors) - 1;

@@ -20,6 +20,8 @@ _VECTOR = 16  # bytes of a load
 _FLIGHT = 8  # loads of a thread
 _TRIALS = 3  # replays of every grid, before the fastest is measured
 
+_NO_PAGES = "#define ROW 1\n#define HEADS 1\n#define PAGE 1\n"  # for kernels that read no pages
+
 Run = Callable[[int], Any]
 
 
@@ -97,12 +99,12 @@ class Reader:
 
     def empty(self) -> Run:
         """Return a launch of a kernel that does nothing."""
-        kernel = self._kernel("empty", "#define ROW 1\n#define HEADS 1\n#define PAGE 1\n")
+        kernel = self._kernel("empty", _NO_PAGES)
         return lambda copy: self._launch(kernel, 1, Grid(32, 1))
 
     def linear(self, scene: Scene, grid: Grid) -> Run:
         """Return the read of a copy from end to end."""
-        kernel = self._kernel("read_linear", defines(scene.line))
+        kernel = self._kernel("read_linear", _NO_PAGES)
         vectors, sink = scene.linear_bytes // _VECTOR, self._sink.data_ptr()
         starts = [k.data_ptr() for k in scene.k]
         return lambda copy: self._launch(kernel, vectors, grid, starts[copy], vectors, sink)

@@ -8,7 +8,7 @@ from typing import Any
 
 from flashdec.bench.cuda.goals import ON_DEVICE_US, RULES
 from flashdec.bench.cuda.gpu import Gpu
-from flashdec.bench.cuda.results import LineResult, Row
+from flashdec.bench.cuda.results import DEFAULT, LineResult, Row
 from flashdec.bench.cuda.scene import ROTATION_BYTES
 from flashdec.bench.machine import commit, machine, versions
 
@@ -59,10 +59,16 @@ def _row_text(result: LineResult, row: Row) -> str:
         _MET[row.within_goal],
         "" if ahead is None else f"{ahead:.2f}",
         "" if row.error is None else f"{row.error:.2f}",
-        row.note,
+        _note(result, row),
     )
     text = "{:s}{:>8s}{:>8s} {:4s}{:>7s}{:>7s}  {:s}".format(*cells)
     return text.rstrip()
+
+
+def _note(result: LineResult, row: Row) -> str:
+    ratio = result.over_default(row)
+    parts = ["" if ratio is None else f"{ratio:.3f} x {DEFAULT}", row.note]
+    return "; ".join(filter(None, parts))
 
 
 def footer(results: list[LineResult]) -> str:
@@ -101,6 +107,20 @@ def _score(results: list[LineResult]) -> list[str]:
             f"{name}: {sum(goals)} of {len(goals)} goals met, ahead of the fastest peer on "
             f"{sum(faster)} of {len(faster)} lines, {failures} failed, {wrong} beyond the bound"
         )
+        lines += _misses(pairs)
+    return lines
+
+
+def _misses(pairs: list[tuple[LineResult, Row]]) -> list[str]:
+    """Name the lines on which a row is over its goal or behind a peer, and by how much."""
+    lines = []
+    for result, row in pairs:
+        if row.goal_us is not None and row.within_goal is False:
+            lines.append(f"  over the goal by {row.us - row.goal_us:6.2f} µs: {result.line}")
+    for result, row in pairs:
+        peer = result.fastest_peer
+        if peer is not None and row.samples_us and row.us >= peer.us:
+            lines.append(f"  behind {peer.name} by {row.us - peer.us:6.2f} µs: {result.line}")
     return lines
 
 
@@ -170,6 +190,7 @@ def _row_json(result: LineResult, row: Row) -> dict[str, Any]:
         "goal_us": None if row.goal_us is None else round(row.goal_us, 3),
         "within_goal": row.within_goal,
         "fastest_peer_over_this": None if ahead is None else round(ahead, 4),
+        "over_default": result.over_default(row),
         "error_over_bound": row.error if finite else None,
         "error_is_infinite": row.error is not None and not finite,
         "note": row.note,

@@ -7,7 +7,10 @@ from statistics import median
 
 from flashdec.bench.cuda.lines import Line
 
-__all__ = ["LineResult", "Row"]
+__all__ = ["DEFAULT", "LineResult", "Row"]
+
+DEFAULT = "flashdec"
+"""The row of flashdec that others of its rows are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,13 @@ class LineResult:
         """Return how many times as long as a row the fastest peer takes."""
         peer = self.fastest_peer
         return None if peer is None or not row.samples_us else peer.us / row.us
+
+    def over_default(self, row: Row) -> float | None:
+        """Return how many times as long as flashdec's default another way of it takes."""
+        default = self.us_of(DEFAULT)
+        if default is None or row.kind != "ours" or row.name == DEFAULT or not row.samples_us:
+            return None
+        return row.us / default
 
     def gb_per_s(self, row: Row) -> float:
         """Return 10^9 bytes of K and V per second."""
