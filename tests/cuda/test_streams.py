@@ -154,10 +154,11 @@ def test_host_memory_is_refused_under_check() -> None:
     loaded = Loaded()
     with environment(FLASHDEC_CHECK="1"):
         plan = Cuda().plan(CASE, loaded.arrays)
-    assert loaded.plan.can_implement(loaded.args)  # fills the struct
+    status, struct = loaded.args.bind(loaded.plan._address)
+    assert status == 0
     args = flashdec.PointerArgs()
     for name in flashdec.PointerArgs.field_names():
-        setattr(args, name, getattr(loaded.args._struct, name) or 0)
+        setattr(args, name, getattr(struct, name) or 0)
     args.q = loaded.arrays.q.ctypes.data
     with pytest.raises(flashdec.DeviceError, match="q is host memory"):
         plan.run(args, loaded.workspace, stream=0)
