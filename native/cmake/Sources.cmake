@@ -36,6 +36,7 @@ set(FLASHDEC_CUDA_SOURCES
   native/cuda/backend.cu
   native/cuda/combine/combine.cu
   native/cuda/combine/parts.cu
+  native/cuda/enqueue.cu
   native/cuda/simple/split.cu
   native/cuda/sm80/bf16.cu
   native/cuda/sm80/f16.cu)

@@ -11,7 +11,7 @@ void run(const Plan& plan, const flashdec_args& args, void* workspace, uint64_t 
   validate_workspace(plan, workspace, bytes);
   validate_stream(plan.device < 0, stream);
   const WorkspaceLayout layout = lay_out_workspace(plan.problem, plan.schedule);
-  const Workspace parts = open_workspace(layout, plan.schedule, workspace);
+  const Workspace parts = open_workspace(layout, workspace);
   plan.row().run({plan, operands, parts, stream});
 }
 

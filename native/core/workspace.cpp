@@ -18,11 +18,10 @@ int64_t append(int64_t* end, int64_t count, int64_t size) {
 WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) {
   WorkspaceLayout layout = {};
   const int64_t slots = 2 * schedule.grid;
-  layout.slot_headers = schedule.heads + schedule.grid;
+  const int64_t quads = schedule.heads * ceil_div(problem.head_dim_v, 4);
   int64_t end = 0;
-  layout.packets = append(&end, slots * schedule.heads,
-                          problem.head_dim_v * static_cast<int64_t>(sizeof(float)));
-  layout.headers = append(&end, slots * layout.slot_headers, sizeof(SoftmaxState));
+  layout.packets = append(&end, slots * quads, 4 * static_cast<int64_t>(sizeof(float)));
+  layout.headers = append(&end, slots * quads, sizeof(SoftmaxState));
   layout.records = append(&end, slots, sizeof(CutRecord));
   layout.bytes = round_up(end, kWorkspaceAlign);
   return layout;
@@ -43,12 +42,13 @@ WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedu
   return layout;
 }
 
-Workspace open_workspace(const WorkspaceLayout& layout, const Schedule& schedule, void* base) {
+Workspace open_workspace(const WorkspaceLayout& layout, void* base) {
   Workspace open = {};
   if (layout.bytes == 0) return open;
   open.base = base;
   auto* bytes = static_cast<unsigned char*>(base);
-  if (layout.slot_headers == 0) {
+  const bool slots = layout.headers != layout.packets;
+  if (!slots) {
     open.states = reinterpret_cast<SoftmaxState*>(bytes + layout.states);
     open.values = reinterpret_cast<float*>(bytes + layout.values);
     return open;
@@ -56,8 +56,6 @@ Workspace open_workspace(const WorkspaceLayout& layout, const Schedule& schedule
   open.packets = reinterpret_cast<float*>(bytes + layout.packets);
   open.headers = reinterpret_cast<SoftmaxState*>(bytes + layout.headers);
   open.records = reinterpret_cast<CutRecord*>(bytes + layout.records);
-  open.slot_headers = layout.slot_headers;
-  open.slot_heads = schedule.heads;
   return open;
 }
 

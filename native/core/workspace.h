@@ -17,11 +17,10 @@ constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 60;
 struct WorkspaceLayout {
   int64_t states;   // offset of SoftmaxState[batch][q_heads][max_splits]
   int64_t values;   // offset of float[batch][q_heads][max_splits][head_dim_v]
-  int64_t packets;  // offset of float[2 * grid][heads][head_dim_v]
-  int64_t headers;  // offset of SoftmaxState[2 * grid][slot_headers]
+  int64_t packets;  // offset of float[2 * grid][heads][head_dim_v / 4][4]
+  int64_t headers;  // offset of SoftmaxState[2 * grid][heads][head_dim_v / 4]
   int64_t records;  // offset of CutRecord[2 * grid]
-  int64_t slot_headers;
-  int64_t bytes;  // 0 where nothing is split
+  int64_t bytes;    // 0 where nothing is split
 };
 
 WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedule);
@@ -44,10 +43,8 @@ struct Workspace {
   float* packets;
   SoftmaxState* headers;
   CutRecord* records;
-  int64_t slot_headers;
-  int64_t slot_heads;
 };
 
-Workspace open_workspace(const WorkspaceLayout& layout, const Schedule& schedule, void* base);
+Workspace open_workspace(const WorkspaceLayout& layout, void* base);
 
 }  // namespace flashdec

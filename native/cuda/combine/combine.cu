@@ -7,7 +7,9 @@
 #include "cuda/combine/combine.h"
 #include "cuda/combine/reduce.cuh"
 #include "cuda/device/cache.cuh"
+#include "cuda/device/dependency.cuh"
 #include "cuda/device/output.cuh"
+#include "cuda/enqueue.h"
 #include "cuda/launch.h"
 
 namespace flashdec::cuda {
@@ -49,8 +51,10 @@ __global__ void __launch_bounds__(kReducers) combine_rows(const __grid_constant_
   const int lane = threadIdx.x % kLanes;
   const int64_t sequence = row / p.problem.q_heads;
   const int64_t head = row - sequence * p.problem.q_heads;
+  wait_for_previous();
   const int64_t len = length_of(p, sequence);
-  const int64_t splits = len > 0 ? live_splits(p.schedule, len) : 0;
+  const int64_t live_ones = len > 0 ? live_splits(p.schedule, len) : 0;
+  const int64_t splits = live_ones > 1 ? live_ones : 0;  // one: its kernel wrote the outputs
   const int64_t first = part_index(p, sequence, head, 0);
   const SoftmaxState* states = p.parts.states + first;
   const float* values = p.parts.values + first * dim;
@@ -59,7 +63,7 @@ __global__ void __launch_bounds__(kReducers) combine_rows(const __grid_constant_
   for (int64_t split = lane; split < splits; split += kLanes)
     reduction.add_part(states[split], load_quad(values + split * dim, column, dim));
   const Reduced sum = reduction.sum();
-  if (splits <= 1 || !live) return;  // the split kernel wrote the outputs itself
+  if (splits == 0 || !live) return;
   if (lane == 0) store_quad<E>(p, sequence, head, column, sum);
 }
 
@@ -69,10 +73,11 @@ void enqueue(const Launch& launch) {
   void* arguments[] = {&params};
   const Problem& problem = launch.plan.problem;
   const int64_t quads = problem.batch * problem.q_heads * ceil_div(problem.head_dim_v, 4);
-  const auto blocks = static_cast<unsigned>(ceil_div(quads * kLanes, kReducers));
-  check(cudaLaunchKernel(reinterpret_cast<const void*>(combine_rows<E>), dim3(blocks),
-                         dim3(kReducers), arguments, 0, launch.stream),
-        "the launch of the combine");
+  const int64_t blocks = ceil_div(quads * kLanes, kReducers);
+  static KernelSetup setup;
+  enqueue(setup.start(reinterpret_cast<const void*>(combine_rows<E>),
+                      {blocks, kReducers, 0, arguments}),
+          launch.stream);
   if (launch.operands.prepared_workspace)
     prepare_workspace(launch.workspace.base, static_cast<uint64_t>(launch.plan.workspace_bytes),
                       launch.plan.device, launch.stream);

@@ -14,10 +14,11 @@ struct TensorParams;
 // Enqueues the combine of fixed splits on the launch's stream, in the current context.
 void combine(const Launch& launch);
 
-// The same for the parts that a persistent grid left in the slots of its blocks.
-void combine_parts(const Launch& launch, const TensorParams& params);
+// The same for the parts that a persistent grid left in the slots of its blocks of `threads`
+// threads.
+void combine_parts(const Launch& launch, const TensorParams& params, int threads);
 
 // The same where every length is the same and known to the host.
-void combine_even(const Launch& launch, const EvenParams& params);
+void combine_even(const Launch& launch, const EvenParams& params, int threads);
 
 }  // namespace flashdec::cuda

@@ -4,7 +4,7 @@
 #include "core/plan.h"
 #include "core/status.h"
 #include "cuda/combine/combine.h"
-#include "cuda/launch.h"
+#include "cuda/enqueue.h"
 #include "cuda/tensor/even.cuh"
 #include "cuda/tensor/split.cuh"
 
@@ -13,33 +13,22 @@ namespace {
 
 template <class E>
 __global__ void __launch_bounds__(kReducers) combine_slots(const __grid_constant__ TensorParams p) {
-  extern __shared__ SoftmaxState scratch[];
+  wait_for_previous();
   const CutRecord record = p.records[blockIdx.x];
   const bool restore = p.restores;
-  reduce_record<E>(p, record, blockIdx.x / 2, {false, restore}, scratch);
+  reduce_record<E>(p, record, blockIdx.x / 2, {false, restore});
   if (!restore) return;
   __syncthreads();
   int32_t* words = reinterpret_cast<int32_t*>(p.records + blockIdx.x);
   if (threadIdx.x < sizeof(CutRecord) / 4) words[threadIdx.x] = -1;
 }
 
-// (m, l) of every part and of the heads that a reader sees: half of them, two more, or all.
-size_t scratch_bytes(const Launch& launch) {
-  const Schedule& schedule = launch.plan.schedule;
-  return static_cast<size_t>(2 * schedule.grid + 2 * schedule.heads) * sizeof(SoftmaxState);
-}
-
 template <class E>
 __global__ void __launch_bounds__(kReducers)
     combine_cut(const __grid_constant__ EvenParams p, bool restore) {
-  extern __shared__ SoftmaxState scratch[];
-  reduce_cut<E>(p, {false, restore}, scratch);
-}
-
-void enqueue(const Launch& launch, const void* kernel, int64_t blocks, void** arguments) {
-  check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kReducers), arguments,
-                         scratch_bytes(launch), launch.stream),
-        "the launch of the combine");
+  const Even even = even_of(p);
+  wait_for_previous();
+  reduce_cut<E>(p, even, p.shares, {false, restore});
 }
 
 bool is_half(const Launch& launch) {
@@ -48,20 +37,24 @@ bool is_half(const Launch& launch) {
 
 }  // namespace
 
-void combine_parts(const Launch& launch, const TensorParams& params) {
-  const void* kernel = is_half(launch)
-                           ? reinterpret_cast<const void*>(combine_slots<__half>)
-                           : reinterpret_cast<const void*>(combine_slots<__nv_bfloat16>);
+void combine_parts(const Launch& launch, const TensorParams& params, int threads) {
+  static KernelSetup setups[2];
+  const bool half = is_half(launch);
+  const void* kernel = half ? reinterpret_cast<const void*>(combine_slots<__half>)
+                            : reinterpret_cast<const void*>(combine_slots<__nv_bfloat16>);
   void* arguments[] = {const_cast<TensorParams*>(&params)};
-  enqueue(launch, kernel, 2 * launch.plan.schedule.grid, arguments);
+  const int64_t blocks = 2 * launch.plan.schedule.grid;
+  enqueue(setups[half].start(kernel, {blocks, threads, 0, arguments}), launch.stream);
 }
 
-void combine_even(const Launch& launch, const EvenParams& params) {
-  const void* kernel = is_half(launch) ? reinterpret_cast<const void*>(combine_cut<__half>)
-                                       : reinterpret_cast<const void*>(combine_cut<__nv_bfloat16>);
+void combine_even(const Launch& launch, const EvenParams& params, int threads) {
+  static KernelSetup setups[2];
+  const bool half = is_half(launch);
+  const void* kernel = half ? reinterpret_cast<const void*>(combine_cut<__half>)
+                            : reinterpret_cast<const void*>(combine_cut<__nv_bfloat16>);
   bool restore = launch.operands.prepared_workspace;
   void* arguments[] = {const_cast<EvenParams*>(&params), &restore};
-  enqueue(launch, kernel, params.cut_blocks, arguments);
+  enqueue(setups[half].start(kernel, {params.cut_blocks, threads, 0, arguments}), launch.stream);
 }
 
 }  // namespace flashdec::cuda

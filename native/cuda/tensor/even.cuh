@@ -1,19 +1,63 @@
-// The split kernel where every sequence has the same length, which the host knows: the most common
-// case, and one where a microsecond shows.  It does what split.cuh does with a fraction of the
-// instructions: a short run is bound by how fast they arrive from memory.
+// The split kernel where every sequence has the same length: the most common case, and one where a
+// microsecond shows.  It does what split.cuh does with a fraction of the instructions: a short run
+// is bound by how fast they come.
 //
 // Block c of G takes the units c, c + G, ...; of the units left over after whole rounds each is cut
 // into parts for neighbouring blocks.  A block reads its part first, so that the others' parts are
 // there when it has read the rest.
 #pragma once
 
+#include "cuda/device/dependency.cuh"
 #include "cuda/tensor/meeting.cuh"
+#include "cuda/tensor/places.cuh"
 #include "cuda/tensor/shape.h"
 
 namespace flashdec::cuda {
 
 // Of one block of a unit; more would need the transfers of split.cuh.
 constexpr int64_t kEvenTokens = 65536;
+
+// What a block knows of the launch.
+struct Even {
+  int len;    // tokens of every sequence
+  int tiles;  // of a unit
+  int whole;  // rounds
+  // This block's part of a unit left over.
+  int cut;  // the unit
+  int part;
+  int parts;  // 0: it has none
+  int part_tiles;
+
+  __device__ int first_round() const { return parts > 0 ? -1 : 0; }
+};
+
+// Of the length that the host knows.
+__device__ inline Even even_of(const EvenParams& p) {
+  Even even = {p.kv_len, p.tiles, p.whole, 0, 0, 0, 0};
+  const int block = static_cast<int>(blockIdx.x);
+  if (block >= p.cut_blocks) return even;
+  const int cut = p.parts.divide(block);
+  even.parts = static_cast<int>(p.parts.value);
+  even.part = block - cut * even.parts;
+  even.cut = p.first_cut + cut;
+  even.part_tiles = p.part_tiles + (even.part < p.part_rest ? 1 : 0);
+  return even;
+}
+
+// The same for one found on the device.
+template <class Shape>
+__device__ inline Even even_of(const TensorParams& p, int len) {
+  Even even = {len, (len - 1) / Shape::kTile + 1, p.rounds.whole, 0, 0, 0, 0};
+  const int parts = min(p.most_parts, max(even.tiles / static_cast<int>(kLeastTiles), 1));
+  const int block = static_cast<int>(blockIdx.x);
+  if (block >= p.rounds.left_over * parts) return even;
+  const int cut = block / parts;
+  even.parts = parts;
+  even.part = block - cut * parts;
+  even.cut = p.rounds.whole * static_cast<int>(gridDim.x) + cut;
+  even.part_tiles = (even.tiles - even.part + parts - 1) / parts;
+  return even;
+}
 
 // One unit, or a part of one.
 struct EvenUnit {
@@ -24,43 +68,52 @@ struct EvenUnit {
   int tiles;  // of this part
 
   // Of round -1: this block's part of a unit left over.
-  __device__ EvenUnit(const EvenParams& p, int round) {
-    int index = round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
-    part = 0;
-    parts = 1;
-    tiles = p.tiles;
-    if (round < 0) {
-      const int cut = p.parts.divide(static_cast<int>(blockIdx.x));
-      parts = static_cast<int>(p.parts.value);
-      part = static_cast<int>(blockIdx.x) - cut * parts;
-      index = p.first_cut + cut;
-      tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
-    }
+  __device__ EvenUnit(const EvenParams& p, const Even& even, int round) {
+    const bool whole = round >= 0;
+    const int index =
+        whole ? round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x) : even.cut;
+    part = whole ? 0 : even.part;
+    parts = whole ? 1 : even.parts;
+    tiles = whole ? even.tiles : even.part_tiles;
     sequence = p.units.divide(index);
     head = index - sequence * static_cast<int>(p.units.value);
   }
+
+  __device__ Cut cut() const { return {static_cast<int>(blockIdx.x) - part, part, parts}; }
 };
 
 // The loads of one warp, which run ahead of the arithmetic.
-template <class Shape, class Copy>
+template <class Shape, class Copy, class Places>
 struct EvenFeed {
   const EvenParams& p;
+  const Even& even;
   const Copy& copy;
+  Places places;
   uint32_t ring;
   int round;  // the next one
-  int left = 0;
+  int left;   // tiles of this warp to come in the unit at hand
   int token;
   int stride;
   int sequence;
   int head;
+
+  __device__ EvenFeed(const EvenParams& params, const Even& all, const Copy& copier,
+                      const Places& in, uint32_t first)
+      : p(params),
+        even(all),
+        copy(copier),
+        places(in),
+        ring(first),
+        round(all.first_round()),
+        left(0) {}
 
   __device__ uint32_t keys(int stage) const { return ring + stage * (2 * Shape::kTileBytes); }
   __device__ uint32_t values(int stage) const { return keys(stage) + Shape::kTileBytes; }
 
   __device__ void next_unit() {
     const int warp = threadIdx.x / 32;
-    while (left <= 0 && round < p.whole) {
-      const EvenUnit unit(p, round++);
+    while (left <= 0 && round < even.whole) {
+      const EvenUnit unit(p, even, round++);
       left = (unit.tiles - warp + Shape::kWarps - 1) / Shape::kWarps;
       token = (unit.part + unit.parts * warp) * Shape::kTile;
       stride = unit.parts * Shape::kWarps * Shape::kTile;
@@ -69,14 +122,19 @@ struct EvenFeed {
     }
   }
 
+  // Asks for the next tile, and finds out where the one after it is.
   __device__ void fill(int stage) {
-    if (left <= 0) next_unit();
     if (left > 0) {
-      copy.issue_row(keys(stage), values(stage), stage, head, sequence, token, p.kv_len - token);
+      places.issue(copy, keys(stage), values(stage), stage, head, even.len - token);
       token += stride;
-      --left;
+      if (--left <= 0) next_unit();
+      look_up();
     }
     Copy::commit();
+  }
+
+  __device__ void look_up() {
+    if (left > 0) places.look_up(copy, sequence, token, even.len);
   }
 };
 
@@ -90,7 +148,6 @@ __device__ inline void ask(const EvenParams& p, Attention<E, Shape>& attention,
 template <class E, class Shape>
 __device__ inline void store_even(const EvenParams& p, const Merge<E, Shape>& merge,
                                   const EvenUnit& unit, int thread, int threads) {
-  const Cut cut = {static_cast<int>(blockIdx.x) - unit.part, unit.part, unit.parts};
 #pragma unroll 1
   for (int quad = thread; quad < p.slot_quads; quad += threads) {
     const int head = p.row_quads.divide(quad);
@@ -99,44 +156,44 @@ __device__ inline void store_even(const EvenParams& p, const Merge<E, Shape>& me
     const SoftmaxState state = merge.merge(head, factors);
     const float4 o = merge.quad(head, column, factors);
     if (unit.parts > 1) {
-      store_packet(p, cut, quad, o);
+      store_packet(p, unit.cut(), quad, o, state);
     } else {
       store_normalised<E>(p, unit.sequence, unit.head * p.group + head, column, o, state);
     }
   }
-  if (unit.parts > 1) merge.store_states(p, cut, p.shares, thread, threads);
 }
 
 // This block's share of the columns of the unit that it has a part of.
 template <class E>
-__device__ inline void reduce_cut(const EvenParams& p, const Receiver& receive,
-                                  SoftmaxState* states) {
-  const EvenUnit unit(p, -1);
-  const Cut cut = {static_cast<int>(blockIdx.x) - unit.part, unit.part, unit.parts};
-  const Reader<E> reader = {p, cut, receive, p.shares, states};
+__device__ inline void reduce_cut(const EvenParams& p, const Even& even, const Shares& shares,
+                                  const Receiver& receive) {
+  const EvenUnit unit(p, even, -1);
+  const Cut cut = unit.cut();
+  const Reader<E> reader = {p, cut, receive, shares};
   reader.reduce(unit.sequence, unit.head * p.group);
 }
 
-template <class E, class Shape, class Copy>
-__device__ inline void read_units(const EvenParams& p, const Copy& copy,
-                                  EvenFeed<Shape, Copy>& feed, Meeting<E, Shape>& meeting,
-                                  int first_round) {
+template <class E, class Shape, class Copy, class Places>
+__device__ inline void read_units(const EvenParams& p, const Even& even, const Copy& copy,
+                                  EvenFeed<Shape, Copy, Places>& feed, Meeting<E, Shape>& meeting) {
   const int warp = threadIdx.x / 32;
   int stage = 0;
   uint32_t parity = 0;
   Attention<E, Shape> attention;
-  if (first_round < p.whole) ask(p, attention, EvenUnit(p, first_round));
+  if (even.first_round() < even.whole) ask(p, attention, EvenUnit(p, even, even.first_round()));
 #pragma unroll 1
-  for (int round = first_round; round < p.whole; ++round) {
-    const EvenUnit unit(p, round);
+  for (int round = even.first_round(); round < even.whole; ++round) {
+    const EvenUnit unit(p, even, round);
     attention.start();
-    if (round + 1 < p.whole) ask(p, attention, EvenUnit(p, round + 1));
-    int live = p.kv_len - (unit.part + unit.parts * warp) * Shape::kTile;
+    if (round + 1 < even.whole) ask(p, attention, EvenUnit(p, even, round + 1));
+    int live = even.len - (unit.part + unit.parts * warp) * Shape::kTile;
+    bool bad = false;
 #pragma unroll 1
     for (int i = warp; i < unit.tiles; i += Shape::kWarps) {
       copy.wait(stage, parity);
       if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
       attention.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
+      bad |= feed.places.bad(stage);
       __syncwarp();  // every lane has read the tile
       feed.fill(stage);
       live -= unit.parts * Shape::kWarps * Shape::kTile;
@@ -145,12 +202,14 @@ __device__ inline void read_units(const EvenParams& p, const Copy& copy,
         parity ^= 1;
       }
     }
+    if (bad) feed.places.poison(attention.l);
     meeting.enter();
     meeting.merge().template leave<false>(attention, attention.l, p.group);
     meeting.merge().leave_states(attention, attention.l);
-    meeting.leave(round + 1 == p.whole, [&](const Merge<E, Shape>& merge, int thread, int threads) {
-      store_even(p, merge, unit, thread, threads);
-    });
+    meeting.leave(round + 1 == even.whole,
+                  [&](const Merge<E, Shape>& merge, int thread, int threads) {
+                    store_even(p, merge, unit, thread, threads);
+                  });
   }
 }
 
@@ -159,23 +218,21 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
     even_split(const __grid_constant__ EvenParams p,
                const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
-  char* ring = memory + (1024 - shared_address(memory) % 1024) % 1024;
-  char* buffers = ring + Shape::kRingBytes;
-  const uint32_t barriers = shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
-  const int warp = threadIdx.x / 32;
-  const bool shares = static_cast<int>(blockIdx.x) < p.cut_blocks;
-  const int first_round = shares ? -1 : 0;
-  const Copy copy(source, barriers + warp * Shape::kStages * 8, true);
-  EvenFeed<Shape, Copy> feed = {p, copy, shared_address(ring) + warp * Shape::kWarpRingBytes,
-                                first_round};
+  const Room<Shape> room(memory);
+  const Copy copy(source, room.copy_barriers(), true);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  const Even even = even_of(p);
+  EvenFeed<Shape, Copy, RowPlaces> feed(p, even, copy, {}, room.warp_ring());
+  feed.next_unit();
+  feed.look_up();
+  wait_for_previous();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
-  Meeting<E, Shape> meeting(buffers, barriers + Shape::kWarps * Shape::kStages * 8);
 
-  read_units(p, copy, feed, meeting, first_round);
-  if (shares && p.one_launch)
-    reduce_cut<E>(p, {true, true}, reinterpret_cast<SoftmaxState*>(buffers));
+  read_units(p, even, copy, feed, meeting);
+  let_next_start();
+  if (even.parts > 0 && p.one_launch) reduce_cut<E>(p, even, p.shares, {true, true});
 }
 
 }  // namespace flashdec::cuda

@@ -8,17 +8,17 @@
 // has ended; the bits are the same.
 #pragma once
 
-#include "cuda/combine/reduce.cuh"
-#include "cuda/device/element.cuh"
+#include "core/softmax_state.h"
+#include "cuda/device/tensor_core.cuh"
 #include "cuda/tensor/params.h"
 
 namespace flashdec::cuda {
 
 constexpr uint32_t kSentinel = 0xffffffffu;
 
-// No part may look like the sentinel, which is a NaN.
-__device__ inline float as_packet(float value) {
-  return value == value ? value : NAN;
+// As rescale_factor, by the fast exponential.
+__device__ inline float merge_factor(float from, float to) {
+  return from == to ? 1.0f : exp2_fast(from - to);
 }
 
 template <class E>
@@ -55,161 +55,174 @@ struct Cut {
   __device__ int slot(int index) const { return 2 * (first_block + index) + (index == 0 ? 1 : 0); }
 };
 
-// Where parts are: the values of a slot by head and column, its (m, l) once for every reader.
-__device__ inline float4* slot_values(const EvenParams& p, int slot) {
-  return reinterpret_cast<float4*>(p.packets) + int64_t{slot} * p.slot_quads;
-}
-// A reader sees a run of heads, whose first is the last of the reader before it at the earliest: so
-// reader + head names each copy once.
-__device__ inline SoftmaxState* slot_state(const EvenParams& p, int slot, int reader, int head) {
-  return p.headers + int64_t{slot} * p.slot_headers + reader + head;
+// One thread's view of a part: four columns of a row, and the row's (m, l), which every packet
+// brings along so that none waits for another.
+struct Packet {
+  uint4 values;
+  uint2 state;
+};
+
+__device__ inline int64_t packet_index(const EvenParams& p, const Cut& cut, int part, int quad) {
+  return int64_t{cut.slot(part)} * p.slot_quads + quad;
 }
 
-__device__ inline void store_packet(const EvenParams& p, const Cut& cut, int quad, float4 o) {
-  slot_values(p, cut.slot(cut.part))[quad] = {as_packet(o.x), as_packet(o.y), as_packet(o.z),
-                                              as_packet(o.w)};
+// No part may look like the sentinel, which is a NaN: another NaN takes its place.
+__device__ inline uint32_t as_word(float value) {
+  return min(__float_as_uint(value), kSentinel - 1);
 }
 
-__device__ inline uint4 load_packet(const float4* from) {
-  uint4 v;
+__device__ inline void store_packet(const EvenParams& p, const Cut& cut, int quad, float4 o,
+                                    SoftmaxState state) {
+  const int64_t index = packet_index(p, cut, cut.part, quad);
+  reinterpret_cast<uint4*>(p.packets)[index] =
+      make_uint4(as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w));
+  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(as_word(state.m), as_word(state.l));
+}
+
+__device__ inline Packet load_packet(const EvenParams& p, int64_t index) {
+  Packet packet;
   asm volatile("ld.relaxed.gpu.global.v4.b32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(from)
+               : "=r"(packet.values.x), "=r"(packet.values.y), "=r"(packet.values.z),
+                 "=r"(packet.values.w)
+               : "l"(reinterpret_cast<const uint4*>(p.packets) + index)
                : "memory");
-  return v;
-}
-__device__ inline uint2 load_packet(const SoftmaxState* from) {
-  uint2 v;
   asm volatile("ld.relaxed.gpu.global.v2.b32 {%0, %1}, [%2];"
-               : "=r"(v.x), "=r"(v.y)
-               : "l"(from)
+               : "=r"(packet.state.x), "=r"(packet.state.y)
+               : "l"(reinterpret_cast<const uint2*>(p.headers) + index)
                : "memory");
-  return v;
+  return packet;
 }
-__device__ inline bool arrived(uint4 v) {
-  return v.x != kSentinel && v.y != kSentinel && v.z != kSentinel && v.w != kSentinel;
+
+__device__ inline bool arrived(const Packet& packet) {
+  const uint32_t values =
+      max(max(packet.values.x, packet.values.y), max(packet.values.z, packet.values.w));
+  return max(values, max(packet.state.x, packet.state.y)) != kSentinel;
 }
-__device__ inline bool arrived(uint2 v) {
-  return v.x != kSentinel && v.y != kSentinel;
+
+__device__ inline void put_back(const EvenParams& p, int64_t index) {
+  reinterpret_cast<uint4*>(p.packets)[index] =
+      make_uint4(kSentinel, kSentinel, kSentinel, kSentinel);
+  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(kSentinel, kSentinel);
 }
-__device__ inline void put_back(float4* to) {
-  *reinterpret_cast<uint4*>(to) = make_uint4(kSentinel, kSentinel, kSentinel, kSentinel);
-}
-__device__ inline void put_back(SoftmaxState* to) {
-  *reinterpret_cast<uint2*>(to) = make_uint2(kSentinel, kSentinel);
-}
-__device__ inline float4 as_floats(uint4 v) {
-  return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), __uint_as_float(v.w)};
-}
+
+// The sum over parts of four neighbouring columns of a row.
+struct PartSum {
+  float m = -INFINITY;
+  float l = 0.0f;
+  float4 o = {0.0f, 0.0f, 0.0f, 0.0f};
+
+  __device__ void move(float to) {
+    const float keep = merge_factor(m, to);
+    m = to;
+    l *= keep;
+    o = {o.x * keep, o.y * keep, o.z * keep, o.w * keep};
+  }
+
+  // m is at least the part's.
+  __device__ void add(const Packet& part) {
+    const float factor = merge_factor(__uint_as_float(part.state.x), m);
+    l = fmaf(__uint_as_float(part.state.y), factor, l);
+    o = {fmaf(__uint_as_float(part.values.x), factor, o.x),
+         fmaf(__uint_as_float(part.values.y), factor, o.y),
+         fmaf(__uint_as_float(part.values.z), factor, o.z),
+         fmaf(__uint_as_float(part.values.w), factor, o.w)};
+  }
+
+  // Over neighbouring lanes, a power of two; the same in each.
+  __device__ void gather(int lanes) {
+    float top = m;
+#pragma unroll 1
+    for (int distance = 1; distance < lanes; distance *= 2)
+      top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, distance));
+    move(top);
+#pragma unroll 1
+    for (int distance = 1; distance < lanes; distance *= 2) {
+      l += __shfl_xor_sync(kAllLanes, l, distance);
+      o.x += __shfl_xor_sync(kAllLanes, o.x, distance);
+      o.y += __shfl_xor_sync(kAllLanes, o.y, distance);
+      o.z += __shfl_xor_sync(kAllLanes, o.z, distance);
+      o.w += __shfl_xor_sync(kAllLanes, o.w, distance);
+    }
+  }
+};
 
 // How packets are read.
 struct Receiver {
   bool wait;     // polls until they are there
   bool restore;  // leaves sentinels for the next launch
-
-  template <class T, class Packet>
-  __device__ Packet finish(T* from, Packet v) const {
-    while (wait && !arrived(v))
-      v = load_packet(from);
-    if (restore) put_back(from);
-    return v;
-  }
 };
 
-constexpr int kAhead = 5;  // 32 lanes of up to 160 parts
+__device__ inline int threads_log() {
+  return 31 - __clz(blockDim.x);
+}
+
+constexpr int kAhead = 5;  // parts that a lane asks for at once: 32 lanes have up to 160
 
 // This block's share of a unit that it has a part of.
+//
+// Little code on purpose: it runs once, at the end, where a warp waits for every instruction.
 template <class E>
 struct Reader {
   const EvenParams& p;
   const Cut& cut;
   const Receiver& receive;
   const Shares& shares;
-  SoftmaxState* states;  // shared memory: [heads seen][parts]
 
-  // (m, l) of every part and of every head that this reader sees; that of the first head and of
-  // this thread's part was asked for already.
-  __device__ void receive_states(int first, int last, uint2 asked) const {
-    for (int head = first; head <= last; ++head)
-      for (int part = threadIdx.x; part < cut.parts; part += blockDim.x) {
-        SoftmaxState* source = slot_state(p, cut.slot(part), cut.part, head);
-        const bool is_asked = head == first && part == static_cast<int>(threadIdx.x);
-        const uint2 v = receive.finish(source, is_asked ? asked : load_packet(source));
-        states[(head - first) * cut.parts + part] = {__uint_as_float(v.x), __uint_as_float(v.y)};
-      }
-  }
-
-  // The state of this thread's part and the packets of this lane's first quad: all, or those that
-  // had not arrived.
-  template <bool kFirst>
-  __device__ void ask_missing(uint2& state, uint4 (&ahead)[kAhead], int head, int quad,
-                              int end) const {
-    const int part = static_cast<int>(threadIdx.x);
-    if (part < cut.parts && (kFirst || !arrived(state)))
-      state = load_packet(slot_state(p, cut.slot(part), cut.part, head));
-    if (quad >= end) return;
-    const int lanes = 1 << shares.lanes_log;
-    const int first = part & (lanes - 1);
+  // Every so manieth part from `first` on; kMost of them are asked for before the first wait.
+  template <int kMost>
+  __device__ void fold(PartSum& sum, int first, int quad) const {
+#pragma unroll 1
+    for (int base = first; base < cut.parts; base += kMost << shares.lanes_log) {
+      Packet packets[kMost];
+      bool all;
+      do {
+        all = true;
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int at = first + i * lanes;
-      if (at < cut.parts && (kFirst || !arrived(ahead[i])))
-        ahead[i] = load_packet(slot_values(p, cut.slot(at)) + quad);
+        for (int i = 0; i < kMost; ++i) {
+          const int part = base + (i << shares.lanes_log);
+          if (part >= cut.parts) continue;
+          packets[i] = load_packet(p, packet_index(p, cut, part, quad));
+          all &= arrived(packets[i]);
+        }
+      } while (receive.wait && !all);
+      float top = sum.m;
+#pragma unroll
+      for (int i = 0; i < kMost; ++i)
+        if (base + (i << shares.lanes_log) < cut.parts)
+          top = fmaxf(top, __uint_as_float(packets[i].state.x));
+      sum.move(top);
+#pragma unroll
+      for (int i = 0; i < kMost; ++i) {
+        const int part = base + (i << shares.lanes_log);
+        if (part >= cut.parts) continue;
+        sum.add(packets[i]);
+        if (receive.restore) put_back(p, packet_index(p, cut, part, quad));
+      }
     }
   }
 
-  __device__ static bool all_arrived(uint2 state, const uint4 (&ahead)[kAhead]) {
-    bool all = arrived(state);
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i)
-      all &= arrived(ahead[i]);
-    return all;
-  }
-
   __device__ void reduce(int sequence, int first_head) const {
-    const int begin = cut.part * shares.each;
-    const int end = min(begin + shares.each, shares.quads);
-    if (begin >= end) return;
     const int lanes = 1 << shares.lanes_log;
-    const int lane = threadIdx.x & (lanes - 1);
-    const int mine = begin + static_cast<int>(threadIdx.x >> shares.lanes_log);
-    const int first_seen = p.row_quads.divide(begin);
-    // Everything is asked for before the first wait, so that one wait serves all.
-    uint2 state = {};
-    uint4 ahead[kAhead] = {};
-    ask_missing<true>(state, ahead, first_seen, mine, end);
-    while (receive.wait && !all_arrived(state, ahead))
-      ask_missing<false>(state, ahead, first_seen, mine, end);
-    __syncthreads();  // the shared memory is free
-    receive_states(first_seen, p.row_quads.divide(end - 1), state);
-    __syncthreads();
-    const int at_once = blockDim.x >> shares.lanes_log;
+    const int lane = static_cast<int>(threadIdx.x) & (lanes - 1);
+    const int begin = cut.part << shares.each_log;
+    const int end = min(begin + (1 << shares.each_log), shares.quads);
+    const int at_once = static_cast<int>(blockDim.x) >> shares.lanes_log;
 #pragma unroll 1
     for (int base = begin; base < end; base += at_once) {  // whole warps go round together
-      const int quad = base + static_cast<int>(threadIdx.x >> shares.lanes_log);
-      const bool live = quad < end;
-      const int head = p.row_quads.divide(live ? quad : end - 1);
-      const SoftmaxState* of_head = states + (head - first_seen) * cut.parts;
-      const auto receive_quad = [&](int part) {
-        float4* source = slot_values(p, cut.slot(part)) + quad;
-        return as_floats(receive.finish(source, load_packet(source)));
-      };
-      Reduction reduction(cut.parts, lane, lanes, of_head);
-      int part = lane;
-      if (base == begin) {
-#pragma unroll
-        for (int i = 0; i < kAhead; ++i, part += lanes)
-          if (live && part < cut.parts) {
-            reduction.add_part(of_head[part], as_floats(ahead[i]));
-            if (receive.restore) put_back(slot_values(p, cut.slot(part)) + quad);
-          }
+      const int quad = base + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
+      PartSum sum;
+      if (quad < end) {
+        if (cut.parts <= lanes) {
+          fold<1>(sum, lane, quad);
+        } else {
+          fold<kAhead>(sum, lane, quad);
+        }
       }
-      for (; live && part < cut.parts; part += lanes)
-        reduction.add_part(of_head[part], receive_quad(part));
-      const Reduced sum = reduction.sum();
-      if (lane != 0 || !live) continue;
+      sum.gather(lanes);
+      if (lane != 0 || quad >= end) continue;
+      const int head = p.row_quads.divide(quad);
       const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-      store_normalised<E>(p, sequence, first_head + head, column, sum.o, sum.state);
+      store_normalised<E>(p, sequence, first_head + head, column, sum.o, {sum.m, sum.l});
     }
   }
 };

@@ -7,11 +7,6 @@
 
 namespace flashdec::cuda {
 
-// As rescale_factor, by the fast exponential.
-__device__ inline float merge_factor(float from, float to) {
-  return from == to ? 1.0f : exp2_fast(from - to);
-}
-
 template <class E, class Shape>
 struct Merge {
   using Warp = Attention<E, Shape>;
@@ -81,22 +76,6 @@ struct Merge {
       merged.l = fmaf(of[w].l, factors[w], merged.l);
     }
     return merged;
-  }
-
-  // A copy of (m, l) for every reader of a part.
-  __device__ void store_states(const EvenParams& p, const Cut& cut, const Shares& shares,
-                               int thread, int threads) const {
-    const int slot = cut.slot(cut.part);
-    for (int reader = thread; reader < cut.parts; reader += threads) {
-      const int first = reader * shares.each;
-      const int end = min(first + shares.each, shares.quads);
-      if (first >= end) continue;
-      for (int head = p.row_quads.divide(first); head <= p.row_quads.divide(end - 1); ++head) {
-        float factors[Shape::kWarps];
-        const SoftmaxState state = merge(head, factors);
-        *slot_state(p, slot, reader, head) = {as_packet(state.m), as_packet(state.l)};
-      }
-    }
   }
 
   // Four neighbouring columns of a head over the warps.

@@ -2,31 +2,16 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 
 #include "core/plan.h"
 #include "core/status.h"
 #include "cuda/combine/combine.h"
+#include "cuda/enqueue.h"
 #include "cuda/launch.h"
 #include "cuda/tensor/even.cuh"
 #include "cuda/tensor/split.cuh"
 
 namespace flashdec::cuda {
-
-// More shared memory than 48 KB is granted once for each kernel and context.
-class SharedMemoryGrant {
- public:
-  void ensure(const void* kernel, int bytes) {
-    const uint64_t context = current_context_id();
-    if (granted_.load(std::memory_order_acquire) == context) return;
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-          "cudaFuncSetAttribute");
-    granted_.store(context, std::memory_order_release);
-  }
-
- private:
-  std::atomic<uint64_t> granted_{0};  // the id of a context, never used again by another
-};
 
 inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
   return problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
@@ -49,7 +34,13 @@ inline Rounds rounds_of(const Launch& launch, bool cut) {
   return deal_rounds(unit_count(launch.plan.problem, schedule), schedule.grid, tiles, cut);
 }
 
-inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
+// Of a kernel, what the schedule must know.
+struct KernelShape {
+  int heads;
+  int threads;
+};
+
+inline void fill_even(const Launch& launch, bool cut, int threads, EvenParams& p) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const Schedule& schedule = launch.plan.schedule;
@@ -72,7 +63,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.q_stride_head = x.q_strides.head;
   p.row_quads = make_divisor(problem.head_dim_v / 4);
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
-  p.shares = share_columns(rounds.parts, p.slot_quads);
+  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(threads));
   p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
@@ -81,19 +72,21 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.lse_stride_head = x.lse_stride_head;
   p.packets = launch.workspace.packets;
   p.headers = launch.workspace.headers;
-  p.slot_headers = static_cast<int32_t>(launch.workspace.slot_headers);
 }
 
-inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
+inline TensorParams make_tensor_params(const Launch& launch, bool cut, const KernelShape& shape) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const Schedule& schedule = launch.plan.schedule;
   TensorParams p = {};
-  fill_even(launch, cut, p);
+  fill_even(launch, cut, shape.threads, p);
   const bool by_lengths = cut && x.kv_len != nullptr;
   p.deal = schedule.split_len != 0 ? Deal::kSplits : by_lengths ? Deal::kByLengths : Deal::kRounds;
   p.kv_lens = x.kv_len;
   p.rounds = rounds_of(launch, cut);
+  p.even = schedule.split_len == 0 && problem.group <= shape.heads;
+  p.most_parts =
+      cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
   p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
@@ -129,74 +122,44 @@ inline bool is_even(const Launch& launch, int heads) {
          problem.group <= heads && x.uniform_kv_len > 0 && longest_part(launch) <= kEvenTokens;
 }
 
-// A kernel, and what it is started with.
-struct Start {
-  const void* kernel;
-  int threads;
-  int smem;
-  int64_t blocks;
-  bool together;
-  void** arguments;
-};
-
-// Enqueues; false if the blocks could not be resident together, though they should be.
-inline bool enqueue(const Launch& launch, const Start& start) {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeCooperative;
-  attribute.val.cooperative = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(start.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(start.threads));
-  config.dynamicSmemBytes = static_cast<size_t>(start.smem);
-  config.stream = launch.stream;
-  config.attrs = &attribute;
-  config.numAttrs = start.together ? 1 : 0;
-  const cudaError_t error = cudaLaunchKernelExC(&config, start.kernel, start.arguments);
-  if (start.together && error == cudaErrorCooperativeLaunchTooLarge) {
-    cudaGetLastError();  // not ours to leave behind
-    return false;
-  }
-  check(error, "the launch of a split kernel");
-  return true;
-}
-
-// `source` is what the kernel's way of copying needs.
-// In one launch, if the blocks can be resident together; where they cannot (a part of the device
-// only), parts are left for a second one.
+// Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
+// (a part of the device only), parts are left for a second one.
 template <class Params>
 void enqueue_split(const Launch& launch, Start start, Params& params) {
   start.together = params.one_launch;
-  if (enqueue(launch, start)) return;
+  if (enqueue(start, launch.stream)) return;
   params.one_launch = start.together = false;
-  enqueue(launch, start);
+  enqueue(start, launch.stream);
 }
 
 template <class E, class Shape, class Copy>
 void launch_any(const Launch& launch, typename Copy::Source& source) {
-  static SharedMemoryGrant grant;
+  static KernelSetup setup;
   const Schedule& schedule = launch.plan.schedule;
-  const void* kernel = reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>);
-  grant.ensure(kernel, Shape::kSmem);
-  TensorParams params = make_tensor_params(launch, may_cut(launch));
+  TensorParams params =
+      make_tensor_params(launch, may_cut(launch), {Shape::kHeads, Shape::kThreads});
   void* arguments[] = {&params, &source};
-  enqueue_split(launch, {kernel, Shape::kThreads, Shape::kSmem, schedule.grid, false, arguments},
+  enqueue_split(launch,
+                setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>),
+                            {schedule.grid, Shape::kThreads, Shape::kSmem, arguments}),
                 params);
-  if (params.may_cut && !params.one_launch) combine_parts(launch, params);
+  if (params.may_cut && !params.one_launch) combine_parts(launch, params, Shape::kThreads);
   if (schedule.split_len != 0 && schedule.max_splits > 1) combine(launch);
 }
 
 template <class E, class Shape, class Copy>
 void launch_even(const Launch& launch, typename Copy::Source& source) {
-  static SharedMemoryGrant grant;
-  const void* kernel = reinterpret_cast<const void*>(even_split<E, Shape, Copy>);
-  grant.ensure(kernel, Shape::kSmem);
+  static KernelSetup setup;
   EvenParams params = {};
   const bool cut = may_cut(launch);
-  fill_even(launch, cut, params);
+  fill_even(launch, cut, Shape::kThreads, params);
   void* arguments[] = {&params, &source};
   const int64_t blocks = params.whole > 0 ? launch.plan.schedule.grid : params.cut_blocks;
-  enqueue_split(launch, {kernel, Shape::kThreads, Shape::kSmem, blocks, false, arguments}, params);
-  if (cut && !params.one_launch) combine_even(launch, params);
+  enqueue_split(launch,
+                setup.start(reinterpret_cast<const void*>(even_split<E, Shape, Copy>),
+                            {blocks, Shape::kThreads, Shape::kSmem, arguments}),
+                params);
+  if (cut && !params.one_launch) combine_even(launch, params, Shape::kThreads);
 }
 
 template <class E, class Shape, class Copy>

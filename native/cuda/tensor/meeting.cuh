@@ -7,6 +7,29 @@
 
 namespace flashdec::cuda {
 
+// The shared memory of a block: rings of tiles, merge buffers, barriers.
+template <class Shape>
+struct Room {
+  char* ring;
+  char* buffers;
+
+  __device__ explicit Room(char* memory)
+      : ring(memory + (1024 - shared_address(memory) % 1024) % 1024),
+        buffers(ring + Shape::kRingBytes) {}
+
+  __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
+  __device__ uint32_t warp_ring() const {
+    return shared_address(ring) + warp() * Shape::kWarpRingBytes;
+  }
+  __device__ uint32_t barriers() const {
+    return shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
+  }
+  __device__ uint32_t copy_barriers() const { return barriers() + warp() * Shape::kStages * 8; }
+  __device__ uint32_t meeting_barriers() const {
+    return barriers() + Shape::kWarps * Shape::kStages * 8;
+  }
+};
+
 template <class E, class Shape>
 struct Meeting {
   static constexpr int kBuffers = Shape::kMergeBuffers;

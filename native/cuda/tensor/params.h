@@ -10,19 +10,35 @@
 namespace flashdec::cuda {
 
 // How the columns of a unit are shared between as many readers as it has parts.  Columns go by
-// fours, `each` to a reader; 2^lanes_log lanes share a quad, each with every so manieth part.
+// fours, 2^each_log of them to a reader; 2^lanes_log lanes share a quad, each with every so manieth
+// part.
 struct Shares {
   int32_t quads;
-  int32_t each;
+  int32_t each_log;
   int32_t lanes_log;
 };
 
-FLASHDEC_INLINE Shares share_columns(int parts, int quads) {
-  Shares shares = {quads, (quads + parts - 1) / parts, 0};
-  while (shares.lanes_log < 5 && (1 << shares.lanes_log) < parts &&
-         (shares.each << (shares.lanes_log + 1)) <= kReducers)
-    ++shares.lanes_log;
-  return shares;
+// Of 1 <= n < 2^31.
+FLASHDEC_INLINE int ceil_log2(int n) {
+#ifdef __CUDA_ARCH__
+  return 32 - __clz(n - 1);
+#else
+  int log = 0;
+  while ((int64_t{1} << log) < n)
+    ++log;
+  return log;
+#endif
+}
+
+FLASHDEC_INLINE int least(int a, int b) {
+  return a < b ? a : b;
+}
+
+// Among blocks of 2^threads_log threads.
+FLASHDEC_INLINE Shares share_columns(int parts, int quads, int threads_log) {
+  const int each_log = ceil_log2((quads + parts - 1) / parts);
+  const int spare_log = threads_log > each_log ? threads_log - each_log : 0;
+  return {quads, each_log, least(least(spare_log, ceil_log2(parts)), 5)};
 }
 
 // What every kernel needs, and all that the one for even lengths does (tensor/even.cuh).
@@ -58,8 +74,7 @@ struct EvenParams {
   int64_t lse_stride_head;
   float* packets;
   SoftmaxState* headers;
-  int32_t slot_quads;  // of a slot of packets
-  int32_t slot_headers;
+  int32_t slot_quads;  // of a slot
 };
 
 // How units are dealt to the blocks of the grid; tensor/work.cuh.
@@ -70,6 +85,8 @@ struct TensorParams : EvenParams {
   Deal deal;
   const int32_t* kv_lens;  // or null
   Rounds rounds;           // kRounds
+  bool even;               // tensor/even.cuh serves, where lengths turn out to be equal
+  int32_t most_parts;      // of a unit left over, if it is long enough
   int32_t batch;
   int32_t max_kv_len;
   Divisor blocks;  // of query heads in a group

@@ -19,14 +19,13 @@ struct Sink {
   int heads;
   int split;  // kSplit
   Cut cut;    // kPart
-  Shares shares;
 
   __device__ void put(int head, int column, float4 o, SoftmaxState state) const {
     if (target == Target::kOutput)
       return store_normalised<E>(p, sequence, first_head + head, column, o, state);
     if (target == Target::kPart) {
       const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
-      store_packet(p, cut, quad, o);
+      store_packet(p, cut, quad, o, state);
       return;
     }
     const int64_t row = int64_t{sequence} * p.q_heads + first_head + head;
@@ -44,7 +43,6 @@ struct Sink {
       const SoftmaxState state = merge.merge(head, factors);
       put(head, column, merge.quad(head, column, factors), state);
     }
-    if (target == Target::kPart) merge.store_states(p, cut, shares, thread, threads);
   }
 
   // Nothing to attend to: zeros, or NaN for a length outside its range.

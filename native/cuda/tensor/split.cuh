@@ -4,9 +4,8 @@
 // end of a unit.  docs/kernels.md derives the shape.
 #pragma once
 
+#include "cuda/tensor/even.cuh"
 #include "cuda/tensor/feed.cuh"
-#include "cuda/tensor/meeting.cuh"
-#include "cuda/tensor/shape.h"
 #include "cuda/tensor/sink.cuh"
 
 namespace flashdec::cuda {
@@ -55,7 +54,7 @@ struct Block {
       copy.wait(stage, parity);
       if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
       warp.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
-      bad |= (feed.bad_tiles >> stage & 1) != 0;
+      bad |= feed.places.bad(stage);
       __syncwarp();  // every lane has read the tile
       feed.fill(stage);
       step();
@@ -68,7 +67,7 @@ struct Block {
     }
     if (!flushed) meeting.enter();
     flush(flushed_m, l, flushed, heads(work));
-    if (bad) poison(l);
+    if (bad) feed.places.poison(l);
     meeting.merge().leave_states(warp, l);
   }
 
@@ -76,14 +75,6 @@ struct Block {
     if (++stage < Shape::kStages) return;
     stage = 0;
     parity ^= 1;
-  }
-
-  // A page id was unusable: NaN goes through every merge.
-  __device__ void poison(PerHead& l) const {
-    if (threadIdx.x % 32 == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_PAGE);
-#pragma unroll
-    for (int t = 0; t < Shape::kHeadTiles; ++t)
-      l[t][0] = l[t][1] = NAN;
   }
 
   __device__ void flush(PerHead& flushed_m, PerHead& l, bool again, int heads) {
@@ -106,7 +97,7 @@ struct Block {
 
   __device__ Sink<E, Shape> sink_of(const Work& work) const {
     Sink<E, Shape> sink = {
-        p, Target::kOutput, work.sequence, first_head(work), heads(work), work.part, {}, {}};
+        p, Target::kOutput, work.sequence, first_head(work), heads(work), work.part, {}};
     if (dealer.fixed()) {
       if (work.parts > 1) sink.target = Target::kSplit;
       return sink;
@@ -114,7 +105,6 @@ struct Block {
     sink.cut = cut_of(dealer, all, work);
     if (sink.cut.parts == 1) return sink;
     sink.target = Target::kPart;
-    sink.shares = share_columns(sink.cut.parts, sink.heads * static_cast<int>(p.row_quads.value));
     return sink;
   }
 
@@ -149,16 +139,75 @@ struct Block {
   }
 };
 
-// What a block noted of a unit that it shares; `states` is shared memory.
+// What a block noted of a unit that it shares.
 template <class E>
 __device__ inline void reduce_record(const TensorParams& p, const CutRecord& record, int block,
-                                     const Receiver& receive, SoftmaxState* states) {
+                                     const Receiver& receive) {
   if (record.parts == 0) return;
   const Cut cut = {block - record.part, record.part, record.parts};
-  const Shares shares =
-      share_columns(record.parts, record.heads * static_cast<int>(p.row_quads.value));
-  const Reader<E> reader = {p, cut, receive, shares, states};
+  const Shares shares = share_columns(
+      record.parts, record.heads * static_cast<int>(p.row_quads.value), threads_log());
+  const Reader<E> reader = {p, cut, receive, shares};
   reader.reduce(record.sequence, record.first_head);
+}
+
+// Lengths that differ, fixed splits, groups that several blocks share.
+template <class E, class Shape, class Copy>
+__device__ inline void run_any(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
+                               Meeting<E, Shape>& meeting, int len) {
+  __shared__ int64_t scratch[Dealer<Shape>::kScratch];
+  __shared__ CutRecord records[2];
+  if (threadIdx.x < 2) records[threadIdx.x].parts = 0;
+  const Dealer<Shape> dealer = {p};
+  const Partition all = dealer.partition(len, scratch);
+  Feed<Shape, Copy> feed(p, dealer, all, copy, room.warp_ring());
+  feed.next_work();
+  feed.look_up();
+#pragma unroll 1
+  for (int stage = 0; stage < Shape::kStages; ++stage)
+    feed.fill(stage);
+  Block<E, Shape, Copy> block = {p, dealer, all, copy, feed, meeting, {}};
+  block.run(records);
+  let_next_start();
+
+  if (!p.may_cut) return;
+  __syncthreads();
+  if (p.one_launch) {
+    for (int i = 0; i < 2; ++i)
+      reduce_record<E>(p, records[i], blockIdx.x, {true, true});
+  } else if (threadIdx.x < 2) {
+    p.records[2 * blockIdx.x + threadIdx.x] = records[threadIdx.x];
+  }
+}
+
+template <class E, class Shape, class Copy, class Places>
+__device__ inline void run_even(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
+                                Meeting<E, Shape>& meeting, const Even& even,
+                                const Places& places) {
+  EvenFeed<Shape, Copy, Places> feed(p, even, copy, places, room.warp_ring());
+  feed.next_unit();
+  feed.look_up();
+#pragma unroll 1
+  for (int stage = 0; stage < Shape::kStages; ++stage)
+    feed.fill(stage);
+  read_units(p, even, copy, feed, meeting);
+  let_next_start();
+  if (!p.may_cut) return;
+  if (!p.one_launch) {
+    if (threadIdx.x != 0) return;
+    const EvenUnit unit(p, even, -1);
+    p.records[2 * blockIdx.x] = {even.parts > 1 ? even.parts : 0, even.part, unit.sequence,
+                                 unit.head * p.group, p.group};
+    p.records[2 * blockIdx.x + 1].parts = 0;
+  } else if (even.parts > 1) {
+    reduce_cut<E>(p, even, share_columns(even.parts, p.slot_quads, threads_log()), {true, true});
+  }
+}
+
+// Tokens that one block takes of one unit, at most.
+template <class Shape>
+__device__ inline int64_t longest_part(const Even& even) {
+  return even.whole > 0 ? even.len : int64_t{even.part_tiles} * Shape::kTile;
 }
 
 template <class E, class Shape, class Copy>
@@ -166,35 +215,18 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
     tensor_split(const __grid_constant__ TensorParams p,
                  const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
-  __shared__ int64_t scratch[Dealer<Shape>::kScratch];
-  __shared__ CutRecord records[2];
-  char* ring = memory + (1024 - shared_address(memory) % 1024) % 1024;
-  char* merge = ring + Shape::kRingBytes;
-  const int warp = threadIdx.x / 32;
-  if (threadIdx.x < 2) records[threadIdx.x].parts = 0;
-
-  const uint32_t barriers = shared_address(merge) + Shape::kMergeBuffers * Shape::kMergeBytes;
-  const Copy copy(source, barriers + warp * Shape::kStages * 8, p.blocks.value == 1);
-  const Dealer<Shape> dealer = {p};
-  const Partition all = dealer.partition(scratch);
-  Feed<Shape, Copy> feed(p, dealer, all, copy, shared_address(ring) + warp * Shape::kWarpRingBytes);
-  feed.next_work();
-  if (feed.left > 0) feed.look_up();
-#pragma unroll 1
-  for (int stage = 0; stage < Shape::kStages; ++stage)
-    feed.fill(stage);
-  Meeting<E, Shape> meeting(merge, barriers + Shape::kWarps * Shape::kStages * 8);
-  Block<E, Shape, Copy> block = {p, dealer, all, copy, feed, meeting, {}};
-  block.run(records);
-
-  if (!p.may_cut) return;
-  __syncthreads();
-  if (p.one_launch) {
-    for (int i = 0; i < 2; ++i)
-      reduce_record<E>(p, records[i], blockIdx.x, {true, true},
-                       reinterpret_cast<SoftmaxState*>(ring));
-  } else if (threadIdx.x < 2) {
-    p.records[2 * blockIdx.x + threadIdx.x] = records[threadIdx.x];
+  const Room<Shape> room(memory);
+  const Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  wait_for_previous();
+  const int len = Dealer<Shape>{p}.common_length();
+  const Even even = p.even && len > 0 ? even_of<Shape>(p, len) : Even{};
+  if (even.len == 0 || longest_part<Shape>(even) > kEvenTokens) {
+    run_any(p, copy, room, meeting, len);
+  } else if (p.page.value == 0) {
+    run_even<E, Shape, Copy, RowPlaces>(p, copy, room, meeting, even, {});
+  } else {
+    run_even<E, Shape, Copy, PagePlaces<Shape>>(p, copy, room, meeting, even, {p});
   }
 }
 

@@ -39,7 +39,7 @@ constexpr int kLengthsDiffer = -2;
 // What every thread knows of the launch as a whole.
 struct Partition {
   bool in_rounds;
-  int len;  // rounds: of every sequence, or kLengthsDiffer
+  int len;  // rounds: of every sequence, kBadLen too, or kLengthsDiffer
   Rounds rounds;
   int64_t total;   // spans, splits: quanta of all units
   int64_t offset;  // of this block's first quantum in its sequence
@@ -86,7 +86,7 @@ struct Dealer {
     const int whole = count / grid;
     const int left_over = count - whole * grid;
     const int most = max(tiles(len) / static_cast<int>(kLeastTiles), 1);
-    all.rounds = {whole, left_over, left_over > 0 ? min(grid / left_over, most) : 1};
+    all.rounds = {whole, left_over, min(p.most_parts, most)};
   }
 
   __device__ void start_splits(Partition& all, int len) const {
@@ -97,21 +97,34 @@ struct Dealer {
     all.offset = first - all.sequence * each;
   }
 
+  // Of every sequence, kBadLen too, or kLengthsDiffer.  By all threads of the block.
+  __device__ int common_length() const {
+    if (p.kv_lens == nullptr) return p.kv_len;
+    const int first = length(0);
+    bool differs = false;
+    for (int b = threadIdx.x; b < p.batch; b += Shape::kThreads)
+      differs |= length(b) != first;
+    return __syncthreads_or(differs) ? kLengthsDiffer : first;
+  }
+
   // By all threads of the block; `scratch` is shared memory for kScratch words.
-  __device__ Partition partition(int64_t* scratch) const {
+  __device__ Partition partition(int len, int64_t* scratch) const {
     Partition all = {};
     if (p.deal == Deal::kRounds) {
       all.in_rounds = true;
-      all.len = p.kv_lens == nullptr ? p.kv_len : kLengthsDiffer;
+      all.len = len;
       all.rounds = p.rounds;
+    } else if (len == kLengthsDiffer) {
+      find_start(all, scratch);
+    } else if (fixed()) {
+      start_splits(all, len);
     } else {
-      by_lengths(all, scratch);
+      start_rounds(all, len);
     }
     return all;
   }
   static constexpr int kScratch = Shape::kWarps + 2;
 
-  __device__ void by_lengths(Partition& all, int64_t* scratch) const;
   __device__ void find_start(Partition& all, int64_t* scratch) const;
 };
 
@@ -138,20 +151,6 @@ __device__ int64_t scan_before(int64_t value, int64_t* scratch, int64_t* total) 
   }
   *total = all;
   return before + sum - value;
-}
-
-template <class Shape>
-__device__ void Dealer<Shape>::by_lengths(Partition& all, int64_t* scratch) const {
-  const int first = length(0);
-  bool differs = false;
-  if (p.kv_lens != nullptr) {
-    for (int b = threadIdx.x; b < p.batch; b += Shape::kThreads)
-      differs |= length(b) != first;
-    differs = __syncthreads_or(differs);
-  }
-  if (differs) return find_start(all, scratch);
-  if (fixed()) return start_splits(all, first);
-  start_rounds(all, first);
 }
 
 template <class Shape>
