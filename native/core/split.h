@@ -15,6 +15,7 @@ struct Schedule {
   int64_t tile;        // splits begin at multiples of it
   int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
   int64_t heads;       // query heads that such a block takes at a time
+  int64_t team;        // blocks that walk the same tokens together, each for another head
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.

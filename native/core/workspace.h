@@ -29,6 +29,7 @@ WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedu
 struct CutRecord {
   int32_t parts;  // 0: none
   int32_t part;
+  int32_t stride;  // from the block of one part to that of the next
   int32_t sequence;
   int32_t first_head;
   int32_t heads;

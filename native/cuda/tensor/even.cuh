@@ -79,7 +79,7 @@ struct EvenUnit {
     head = index - sequence * static_cast<int>(p.units.value);
   }
 
-  __device__ Cut cut() const { return {static_cast<int>(blockIdx.x) - part, part, parts}; }
+  __device__ Cut cut() const { return {static_cast<int>(blockIdx.x) - part, 1, part, parts}; }
 };
 
 // The loads of one warp, which run ahead of the arithmetic.

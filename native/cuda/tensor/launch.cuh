@@ -87,6 +87,9 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.even = schedule.split_len == 0 && problem.group <= shape.heads;
   p.most_parts =
       cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
+  p.team = make_divisor(schedule.team);
+  p.teams = static_cast<int32_t>(schedule.grid / schedule.team);
+  p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
   p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));

@@ -87,6 +87,9 @@ struct TensorParams : EvenParams {
   Rounds rounds;           // kRounds
   bool even;               // tensor/even.cuh serves, where lengths turn out to be equal
   int32_t most_parts;      // of a unit left over, if it is long enough
+  Divisor team;            // blocks that walk the same tokens together
+  int32_t teams;
+  int32_t team_units;  // of a sequence, for each of a team
   int32_t batch;
   int32_t max_kv_len;
   Divisor blocks;  // of query heads in a group

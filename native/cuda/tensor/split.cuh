@@ -133,8 +133,8 @@ struct Block {
         sink.store(merge, thread, threads);
       });
       if (sink.target == Target::kPart && threadIdx.x == 0)
-        records[sink.cut.part == 0 ? 1 : 0] = {sink.cut.parts, sink.cut.part, work.sequence,
-                                               sink.first_head, sink.heads};
+        records[sink.cut.part == 0 ? 1 : 0] = {sink.cut.parts, sink.cut.part,   sink.cut.stride,
+                                               work.sequence,  sink.first_head, sink.heads};
     }
   }
 };
@@ -144,7 +144,7 @@ template <class E>
 __device__ inline void reduce_record(const TensorParams& p, const CutRecord& record, int block,
                                      const Receiver& receive) {
   if (record.parts == 0) return;
-  const Cut cut = {block - record.part, record.part, record.parts};
+  const Cut cut = {block - record.part * record.stride, record.stride, record.part, record.parts};
   const Shares shares = share_columns(
       record.parts, record.heads * static_cast<int>(p.row_quads.value), threads_log());
   const Reader<E> reader = {p, cut, receive, shares};
@@ -196,8 +196,8 @@ __device__ inline void run_even(const TensorParams& p, const Copy& copy, const R
   if (!p.one_launch) {
     if (threadIdx.x != 0) return;
     const EvenUnit unit(p, even, -1);
-    p.records[2 * blockIdx.x] = {even.parts > 1 ? even.parts : 0, even.part, unit.sequence,
-                                 unit.head * p.group, p.group};
+    p.records[2 * blockIdx.x] = {
+        even.parts > 1 ? even.parts : 0, even.part, 1, unit.sequence, unit.head * p.group, p.group};
     p.records[2 * blockIdx.x + 1].parts = 0;
   } else if (even.parts > 1) {
     reduce_cut<E>(p, even, share_columns(even.parts, p.slot_quads, threads_log()), {true, true});

@@ -2,11 +2,14 @@
 //
 // A unit is one key/value head (and one block of query heads) of one sequence.  Three ways to deal
 // units to the G blocks of the grid:
-//   rounds   every length the same: whole units in equal rounds; what is left over is cut into
-//   parts
-//            whose tiles interleave, so that neighbours read neighbouring memory at the same time;
-//   spans    lengths differ: the tiles of all units in a row, cut into G equal spans;
-//   splits   the plan fixes the splits: those of all units in a row, cut into G equal spans.
+//   rounds   every length the same: whole units in equal rounds; each one left over is cut into
+//            parts whose tiles interleave, so that neighbours read neighbouring memory together;
+//   spans    lengths differ: the tiles of all sequences in a row, cut into equal spans;
+//   splits   the plan fixes the splits: those of all sequences in a row, cut into equal spans.
+//
+// A span is walked by a team of blocks, each for another unit of the sequence: heads are neighbours
+// in memory, so that together they read whole rows.  Where a team takes a sequence in several
+// turns, the row of tiles holds each of them.
 #pragma once
 
 #include "cuda/device/tensor_core.cuh"
@@ -41,9 +44,9 @@ struct Partition {
   bool in_rounds;
   int len;  // rounds: of every sequence, kBadLen too, or kLengthsDiffer
   Rounds rounds;
-  int64_t total;   // spans, splits: quanta of all units
-  int64_t offset;  // of this block's first quantum in its sequence
-  int sequence;    // where this block begins
+  int64_t total;   // spans, splits: quanta of all turns
+  int64_t offset;  // of this team's first quantum in its sequence
+  int sequence;    // where this team begins
 };
 
 template <class Shape>
@@ -65,15 +68,19 @@ struct Dealer {
     return len >= 0 && len <= p.max_kv_len ? len : kBadLen;
   }
 
-  // Blocks that have a quantum: a part of a unit must not be an empty one.
-  __device__ static int64_t takers(const Partition& all) {
-    return min(static_cast<int64_t>(gridDim.x), all.total);
+  __device__ int team() const { return p.team.divide(static_cast<int>(blockIdx.x)); }
+  __device__ int member() const {
+    return static_cast<int>(blockIdx.x) - team() * static_cast<int>(p.team.value);
   }
-  // First quantum of a block.
-  __device__ int64_t begin(const Partition& all, int block) const {
-    return block < takers(all) ? all.total * block / takers(all) : all.total;
+  // Teams that have a quantum: a part of a unit must not be an empty one.
+  __device__ int64_t takers(const Partition& all) const {
+    return min(static_cast<int64_t>(p.teams), all.total);
   }
-  // The block that has a quantum.
+  // First quantum of a team.
+  __device__ int64_t begin(const Partition& all, int team) const {
+    return team < takers(all) ? all.total * team / takers(all) : all.total;
+  }
+  // The team that has a quantum.
   __device__ int owner(const Partition& all, int64_t position) const {
     return static_cast<int>(((position + 1) * takers(all) - 1) / all.total);
   }
@@ -90,9 +97,9 @@ struct Dealer {
   }
 
   __device__ void start_splits(Partition& all, int len) const {
-    const int64_t each = int64_t{units()} * quanta(len);
+    const int64_t each = int64_t{p.team_units} * quanta(len);
     all.total = p.batch * each;
-    const int64_t first = begin(all, blockIdx.x);
+    const int64_t first = begin(all, team());
     all.sequence = static_cast<int>(first / each);
     all.offset = first - all.sequence * each;
   }
@@ -160,12 +167,12 @@ __device__ void Dealer<Shape>::find_start(Partition& all, int64_t* scratch) cons
     mine += quanta(length(b));
   int64_t sum;
   scan_before<Shape>(mine, scratch, &sum);
-  all.total = sum * units();
-  const int64_t target = begin(all, blockIdx.x);
+  all.total = sum * p.team_units;
+  const int64_t target = begin(all, team());
   int64_t carried = 0;
   for (int base = 0; base < p.batch && carried <= target; base += Shape::kThreads) {
     const int b = base + threadIdx.x;
-    const int64_t here = b < p.batch ? int64_t{quanta(length(b))} * units() : 0;
+    const int64_t here = b < p.batch ? int64_t{quanta(length(b))} * p.team_units : 0;
     int64_t chunk;
     const int64_t before = carried + scan_before<Shape>(here, scratch, &chunk);
     if (before <= target && target < before + here) {
@@ -185,23 +192,23 @@ template <class Shape>
 struct Walk {
   int next_round;  // rounds: -1 is the part of a unit left over
   int sequence;    // spans, splits: the quantum at hand
-  int unit;
+  int turn;        // of the team at its sequence
   int len;
-  int offset;        // quanta into the unit
+  int offset;        // quanta into the turn
   int64_t position;  // of it in the launch
-  int64_t end;       // of this block's
+  int64_t end;       // of this team's
 
   __device__ Walk(const Dealer<Shape>& dealer, const Partition& all) {
     next_round =
         blockIdx.x < static_cast<unsigned>(all.rounds.left_over * all.rounds.parts) ? -1 : 0;
     if (all.in_rounds) return;
-    position = dealer.begin(all, blockIdx.x);
-    end = dealer.begin(all, blockIdx.x + 1);
+    position = dealer.begin(all, dealer.team());
+    end = dealer.begin(all, dealer.team() + 1);
     sequence = all.sequence;
     len = position < end ? dealer.length(sequence) : 0;
     const int each = dealer.quanta(len);
-    unit = static_cast<int>(all.offset / each);
-    offset = static_cast<int>(all.offset - int64_t{unit} * each);
+    turn = static_cast<int>(all.offset / each);
+    offset = static_cast<int>(all.offset - int64_t{turn} * each);
   }
 
   __device__ bool next(const Dealer<Shape>& dealer, const Partition& all, Work& work) {
@@ -239,7 +246,7 @@ struct Walk {
     const int in_quantum = fixed ? dealer.quantum() / Shape::kTile : 1;
     const int first = offset * in_quantum;
     work.sequence = sequence;
-    work.unit = unit;
+    work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
     work.len = len;
     work.tiles = {first, 1, min(take * in_quantum, dealer.tiles(len) - first)};
     work.part = offset;
@@ -253,8 +260,8 @@ struct Walk {
 
   __device__ void advance(const Dealer<Shape>& dealer) {
     offset = 0;
-    if (++unit < dealer.units()) return;
-    unit = 0;
+    if (++turn < dealer.p.team_units) return;
+    turn = 0;
     ++sequence;
     if (position < end) len = dealer.length(sequence);
   }
@@ -263,11 +270,12 @@ struct Walk {
 template <class Shape>
 __device__ Cut cut_of(const Dealer<Shape>& dealer, const Partition& all, const Work& work) {
   const int block = static_cast<int>(blockIdx.x);
-  if (all.in_rounds) return {block - work.part, work.part, work.parts};
-  if (work.tiles.count == work.parts) return {block, 0, 1};
+  if (all.in_rounds) return {block - work.part, 1, work.part, work.parts};
+  const int team = static_cast<int>(dealer.p.team.value);
+  if (work.tiles.count == work.parts) return {block, team, 0, 1};
   const int first = dealer.owner(all, work.start);
   const int last = dealer.owner(all, work.start + work.parts - 1);
-  return {first, block - first, last - first + 1};
+  return {first * team + dealer.member(), team, dealer.team() - first, last - first + 1};
 }
 
 }  // namespace flashdec::cuda
