@@ -39,6 +39,20 @@ Refusal not_multiple(const Kernel& kernel, const char* name, int64_t value, int6
                  kernel.name, ll(multiple));
 }
 
+// Persistent kernels count tiles in 32 bits.
+Refusal too_many_tiles(const Kernel& kernel, const Problem& problem) {
+  if (!kernel.persistent) return kAccepted;
+  const int64_t units =
+      problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);  // < 2^31
+  const int64_t most = INT32_MAX / units * kernel.tile;
+  if (problem.max_kv_len <= most) return kAccepted;
+  return refusal(FLASHDEC_UNSUPPORTED,
+                 "max_kv_len is %lld; with %lld sequences and %lld key/value heads %s takes up to "
+                 "%lld",
+                 ll(problem.max_kv_len), ll(problem.batch), ll(problem.kv_heads), kernel.name,
+                 ll(most));
+}
+
 Refusal why_not_shape(const Kernel& kernel, const Problem& problem) {
   if (kernel.max_group != 0 && problem.group > kernel.max_group)
     return refusal(FLASHDEC_UNSUPPORTED, "the group is %lld query heads; %s takes up to %lld",
@@ -47,6 +61,7 @@ Refusal why_not_shape(const Kernel& kernel, const Problem& problem) {
       not_multiple(kernel, "head_dim", problem.head_dim, kernel.row_multiple),
       not_multiple(kernel, "head_dim_v", problem.head_dim_v, kernel.row_multiple),
       not_multiple(kernel, "page_size", problem.page_size, kernel.page_multiple),
+      too_many_tiles(kernel, problem),
   };
   for (const Refusal& why : refusals)
     if (why.code != FLASHDEC_SUCCESS) return why;

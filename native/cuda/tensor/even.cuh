@@ -148,19 +148,15 @@ __device__ inline void ask(const EvenParams& p, Attention<E, Shape>& attention,
 template <class E, class Shape>
 __device__ inline void store_even(const EvenParams& p, const Merge<E, Shape>& merge,
                                   const EvenUnit& unit, int thread, int threads) {
-#pragma unroll 1
-  for (int quad = thread; quad < p.slot_quads; quad += threads) {
-    const int head = p.row_quads.divide(quad);
-    const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-    float factors[Shape::kWarps];
-    const SoftmaxState state = merge.merge(head, factors);
-    const float4 o = merge.quad(head, column, factors);
-    if (unit.parts > 1) {
-      store_packet(p, unit.cut(), quad, o, state);
-    } else {
-      store_normalised<E>(p, unit.sequence, unit.head * p.group + head, column, o, state);
-    }
-  }
+  merge.for_each_quad(
+      p, p.group, thread, threads, [&](int head, int column, float4 o, SoftmaxState state) {
+        if (unit.parts > 1) {
+          const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
+          store_packet(p, unit.cut(), quad, o, state);
+        } else {
+          store_normalised<E>(p, unit.sequence, unit.head * p.group + head, column, o, state);
+        }
+      });
 }
 
 // This block's share of the columns of the unit that it has a part of.
@@ -169,8 +165,7 @@ __device__ inline void reduce_cut(const EvenParams& p, const Even& even, const S
                                   const Receiver& receive) {
   const EvenUnit unit(p, even, -1);
   const Cut cut = unit.cut();
-  const Reader<E> reader = {p, cut, receive, shares};
-  reader.reduce(unit.sequence, unit.head * p.group);
+  Reader<E>{p, cut, receive, shares, unit.sequence, unit.head * p.group}.reduce();
 }
 
 template <class E, class Shape, class Copy, class Places>

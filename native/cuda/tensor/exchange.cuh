@@ -102,6 +102,14 @@ __device__ inline bool arrived(const Packet& packet) {
   return max(values, max(packet.state.x, packet.state.y)) != kSentinel;
 }
 
+__device__ inline Packet unknown_packet() {
+  return {{kSentinel, kSentinel, kSentinel, kSentinel}, {kSentinel, kSentinel}};
+}
+// Of a part that is not there: adds nothing.
+__device__ inline Packet empty_packet() {
+  return {{0, 0, 0, 0}, {__float_as_uint(-INFINITY), 0}};
+}
+
 __device__ inline void put_back(const EvenParams& p, int64_t index) {
   reinterpret_cast<uint4*>(p.packets)[index] =
       make_uint4(kSentinel, kSentinel, kSentinel, kSentinel);
@@ -134,12 +142,15 @@ struct PartSum {
   // Over neighbouring lanes, a power of two; the same in each.
   __device__ void gather(int lanes) {
     float top = m;
-#pragma unroll 1
-    for (int distance = 1; distance < lanes; distance *= 2)
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      if (distance >= lanes) break;
       top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, distance));
+    }
     move(top);
-#pragma unroll 1
-    for (int distance = 1; distance < lanes; distance *= 2) {
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      if (distance >= lanes) break;
       l += __shfl_xor_sync(kAllLanes, l, distance);
       o.x += __shfl_xor_sync(kAllLanes, o.x, distance);
       o.y += __shfl_xor_sync(kAllLanes, o.y, distance);
@@ -159,8 +170,6 @@ __device__ inline int threads_log() {
   return 31 - __clz(blockDim.x);
 }
 
-constexpr int kAhead = 5;  // parts that a lane asks for at once: 32 lanes have up to 160
-
 // This block's share of a unit that it has a part of.
 //
 // Little code on purpose: it runs once, at the end, where a warp waits for every instruction.
@@ -170,63 +179,100 @@ struct Reader {
   const Cut& cut;
   const Receiver& receive;
   const Shares& shares;
+  int sequence;
+  int first_head;
 
-  // Every so manieth part from `first` on; kMost of them are asked for before the first wait.
-  template <int kMost>
-  __device__ void fold(PartSum& sum, int first, int quad) const {
+  __device__ int lanes() const { return 1 << shares.lanes_log; }
+  __device__ int at_once() const { return static_cast<int>(blockDim.x) >> shares.lanes_log; }
+
+  __device__ void reduce() const {
+    if (cut.parts <= lanes()) {
+      reduce_quads<1, 1>();
+    } else if (at_once() >> shares.each_log != 0) {
+      reduce_quads<1, 5>();  // 32 lanes have up to 160 parts
+    } else {
+      reduce_quads<2, 2>();
+    }
+  }
+
+  // Every thread takes kQuads of them together, and asks for kParts of each before it waits.
+  template <int kQuads, int kParts>
+  __device__ void reduce_quads() const {
+    const int begin = cut.part << shares.each_log;
+    const int end = min(begin + (1 << shares.each_log), shares.quads);
+    const int first = begin + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
+    const int stride = kQuads * at_once();
 #pragma unroll 1
-    for (int base = first; base < cut.parts; base += kMost << shares.lanes_log) {
-      Packet packets[kMost];
-      bool all;
-      do {
-        all = true;
+    for (int base = 0; begin + base < end; base += stride) {  // whole warps go round together
+      PartSum sums[kQuads];
+      fold<kQuads, kParts>(sums, first + base, end);
 #pragma unroll
-        for (int i = 0; i < kMost; ++i) {
-          const int part = base + (i << shares.lanes_log);
-          if (part >= cut.parts) continue;
-          packets[i] = load_packet(p, packet_index(p, cut, part, quad));
-          all &= arrived(packets[i]);
-        }
-      } while (receive.wait && !all);
-      float top = sum.m;
-#pragma unroll
-      for (int i = 0; i < kMost; ++i)
-        if (base + (i << shares.lanes_log) < cut.parts)
-          top = fmaxf(top, __uint_as_float(packets[i].state.x));
-      sum.move(top);
-#pragma unroll
-      for (int i = 0; i < kMost; ++i) {
-        const int part = base + (i << shares.lanes_log);
-        if (part >= cut.parts) continue;
-        sum.add(packets[i]);
-        if (receive.restore) put_back(p, packet_index(p, cut, part, quad));
+      for (int i = 0; i < kQuads; ++i) {
+        sums[i].gather(lanes());
+        store(first + base + i * at_once(), end, sums[i]);
       }
     }
   }
 
-  __device__ void reduce(int sequence, int first_head) const {
-    const int lanes = 1 << shares.lanes_log;
-    const int lane = static_cast<int>(threadIdx.x) & (lanes - 1);
-    const int begin = cut.part << shares.each_log;
-    const int end = min(begin + (1 << shares.each_log), shares.quads);
-    const int at_once = static_cast<int>(blockDim.x) >> shares.lanes_log;
+  __device__ void store(int quad, int end, const PartSum& sum) const {
+    if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) return;
+    const int head = p.row_quads.divide(quad);
+    const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
+    store_normalised<E>(p, sequence, first_head + head, column, sum.o, {sum.m, sum.l});
+  }
+
+  // Adds every so manieth part.
+  template <int kQuads, int kParts>
+  __device__ void fold(PartSum (&sums)[kQuads], int quad, int end) const {
 #pragma unroll 1
-    for (int base = begin; base < end; base += at_once) {  // whole warps go round together
-      const int quad = base + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
-      PartSum sum;
-      if (quad < end) {
-        if (cut.parts <= lanes) {
-          fold<1>(sum, lane, quad);
-        } else {
-          fold<kAhead>(sum, lane, quad);
+    for (int part = static_cast<int>(threadIdx.x) & (lanes() - 1); part < cut.parts;
+         part += kParts * lanes()) {
+      Packet packets[kQuads][kParts];
+      int64_t places[kQuads][kParts];
+#pragma unroll
+      for (int i = 0; i < kQuads; ++i)
+#pragma unroll
+        for (int j = 0; j < kParts; ++j) {
+          const int of_part = part + j * lanes();
+          const int of_quad = quad + i * at_once();
+          const bool there = of_part < cut.parts && of_quad < end;
+          places[i][j] = there ? packet_index(p, cut, of_part, of_quad) : -1;
+          packets[i][j] = there ? unknown_packet() : empty_packet();
+        }
+      while (!ask(packets, places) && receive.wait) {
+      }
+#pragma unroll
+      for (int i = 0; i < kQuads; ++i) {
+        float top = sums[i].m;
+#pragma unroll
+        for (int j = 0; j < kParts; ++j)
+          top = fmaxf(top, __uint_as_float(packets[i][j].state.x));
+        sums[i].move(top);
+#pragma unroll
+        for (int j = 0; j < kParts; ++j) {
+          sums[i].add(packets[i][j]);
+          if (receive.restore && places[i][j] >= 0) put_back(p, places[i][j]);
         }
       }
-      sum.gather(lanes);
-      if (lane != 0 || quad >= end) continue;
-      const int head = p.row_quads.divide(quad);
-      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-      store_normalised<E>(p, sequence, first_head + head, column, sum.o, {sum.m, sum.l});
     }
+  }
+
+  // For the packets that have not arrived; true if all have.
+  template <int kQuads, int kParts>
+  __device__ bool ask(Packet (&packets)[kQuads][kParts],
+                      const int64_t (&places)[kQuads][kParts]) const {
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i)
+#pragma unroll
+      for (int j = 0; j < kParts; ++j)
+        if (!arrived(packets[i][j])) packets[i][j] = load_packet(p, places[i][j]);
+    bool all = true;
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i)
+#pragma unroll
+      for (int j = 0; j < kParts; ++j)
+        all &= arrived(packets[i][j]);
+    return all;
   }
 };
 

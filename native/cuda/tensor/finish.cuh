@@ -91,6 +91,23 @@ struct Merge {
     }
     return sum;
   }
+
+  // Calls put(head, column, o, state) for every four columns of every head, shared between
+  // `threads` threads, of which this is number `thread`.
+  template <class Put>
+  __device__ void for_each_quad(const EvenParams& p, int heads, int thread, int threads,
+                                const Put& put) const {
+    const Divisor& lanes = threads == 32 ? p.warp_lanes : p.block_lanes;
+    const int head = lanes.divide(thread);
+    if (head >= heads) return;
+    float factors[Shape::kWarps];
+    const SoftmaxState state = merge(head, factors);
+    const int stride = 4 * static_cast<int>(lanes.value);
+    const int end = 4 * static_cast<int>(p.row_quads.value);
+#pragma unroll 1
+    for (int column = 4 * thread - head * stride; column < end; column += stride)
+      put(head, column, quad(head, column, factors), state);
+  }
 };
 
 }  // namespace flashdec::cuda

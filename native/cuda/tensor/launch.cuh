@@ -62,6 +62,8 @@ inline void fill_even(const Launch& launch, bool cut, int threads, EvenParams& p
   p.q_stride_batch = x.q_strides.batch;
   p.q_stride_head = x.q_strides.head;
   p.row_quads = make_divisor(problem.head_dim_v / 4);
+  p.block_lanes = make_divisor(threads / schedule.heads);
+  p.warp_lanes = make_divisor(32 / schedule.heads);
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
   p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(threads));
   p.o = x.o;

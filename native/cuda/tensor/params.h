@@ -64,7 +64,9 @@ struct EvenParams {
   int64_t q_stride_head;
 
   // Results.
-  Divisor row_quads;  // head_dim_v / 4
+  Divisor row_quads;    // head_dim_v / 4
+  Divisor block_lanes;  // threads of a block that store one head
+  Divisor warp_lanes;   // the same of a warp
   Shares shares;
   void* o;
   int64_t o_stride_batch;

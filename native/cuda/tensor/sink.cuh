@@ -35,14 +35,9 @@ struct Sink {
   }
 
   __device__ void store(const Merge<E, Shape>& merge, int thread, int threads) const {
-#pragma unroll 1
-    for (int quad = thread; quad < heads * static_cast<int>(p.row_quads.value); quad += threads) {
-      const int head = p.row_quads.divide(quad);
-      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-      float factors[Shape::kWarps];
-      const SoftmaxState state = merge.merge(head, factors);
-      put(head, column, merge.quad(head, column, factors), state);
-    }
+    merge.for_each_quad(
+        p, heads, thread, threads,
+        [&](int head, int column, float4 o, SoftmaxState state) { put(head, column, o, state); });
   }
 
   // Nothing to attend to: zeros, or NaN for a length outside its range.

@@ -147,19 +147,17 @@ __device__ inline void reduce_record(const TensorParams& p, const CutRecord& rec
   const Cut cut = {block - record.part * record.stride, record.stride, record.part, record.parts};
   const Shares shares = share_columns(
       record.parts, record.heads * static_cast<int>(p.row_quads.value), threads_log());
-  const Reader<E> reader = {p, cut, receive, shares};
-  reader.reduce(record.sequence, record.first_head);
+  Reader<E>{p, cut, receive, shares, record.sequence, record.first_head}.reduce();
 }
 
 // Lengths that differ, fixed splits, groups that several blocks share.
 template <class E, class Shape, class Copy>
 __device__ inline void run_any(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
-                               Meeting<E, Shape>& meeting, int len) {
-  __shared__ int64_t scratch[Dealer<Shape>::kScratch];
+                               Meeting<E, Shape>& meeting, const Survey& survey) {
   __shared__ CutRecord records[2];
   if (threadIdx.x < 2) records[threadIdx.x].parts = 0;
   const Dealer<Shape> dealer = {p};
-  const Partition all = dealer.partition(len, scratch);
+  const Partition all = dealer.partition(survey);
   Feed<Shape, Copy> feed(p, dealer, all, copy, room.warp_ring());
   feed.next_work();
   feed.look_up();
@@ -219,10 +217,11 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   const Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   wait_for_previous();
-  const int len = Dealer<Shape>{p}.common_length();
-  const Even even = p.even && len > 0 ? even_of<Shape>(p, len) : Even{};
+  const Survey survey = Dealer<Shape>{p}.survey();
+  const bool even_lengths = p.even && survey.common > 0;
+  const Even even = even_lengths ? even_of<Shape>(p, survey.common) : Even{};
   if (even.len == 0 || longest_part<Shape>(even) > kEvenTokens) {
-    run_any(p, copy, room, meeting, len);
+    run_any(p, copy, room, meeting, survey);
   } else if (p.page.value == 0) {
     run_even<E, Shape, Copy, RowPlaces>(p, copy, room, meeting, even, {});
   } else {

@@ -12,6 +12,8 @@
 // turns, the row of tiles holds each of them.
 #pragma once
 
+#include <climits>
+
 #include "cuda/device/tensor_core.cuh"
 #include "cuda/tensor/exchange.cuh"
 #include "cuda/tensor/params.h"
@@ -32,21 +34,36 @@ struct Work {
   int unit;  // of the sequence
   int len;   // tokens of the sequence; 0: nothing to attend to, kBadLen: unusable
   Tiles tiles;
-  int part;       // rounds: which of `parts`; splits: which split
-  int parts;      // rounds; splits and spans: quanta of the unit
-  int64_t start;  // spans: of the unit, in quanta of the whole launch
+  int part;   // rounds: which of `parts`; splits: which split
+  int parts;  // rounds; splits and spans: quanta of the unit
+  int start;  // spans: of the turn, in quanta of the whole launch
 };
 
 constexpr int kLengthsDiffer = -2;
+
+// What the lengths say.
+struct Survey {
+  int common;  // length of every sequence, kBadLen too, or kLengthsDiffer
+  int quanta;  // of all sequences
+};
 
 // What every thread knows of the launch as a whole.
 struct Partition {
   bool in_rounds;
   int len;  // rounds: of every sequence, kBadLen too, or kLengthsDiffer
   Rounds rounds;
-  int64_t total;   // spans, splits: quanta of all turns
-  int64_t offset;  // of this team's first quantum in its sequence
-  int sequence;    // where this team begins
+  // Spans, splits: quanta of all turns, dealt to teams.
+  int each;      // to every team
+  int rest;      // teams that get one more, the first ones
+  int sequence;  // where this team begins
+  int offset;    // quanta into that
+
+  __device__ int begin(int team) const { return team * each + min(team, rest); }
+  // The team that has a quantum.
+  __device__ int owner(int position) const {
+    const int larger = rest * (each + 1);
+    return position < larger ? position / (each + 1) : rest + (position - larger) / each;
+  }
 };
 
 template <class Shape>
@@ -72,118 +89,77 @@ struct Dealer {
   __device__ int member() const {
     return static_cast<int>(blockIdx.x) - team() * static_cast<int>(p.team.value);
   }
-  // Teams that have a quantum: a part of a unit must not be an empty one.
-  __device__ int64_t takers(const Partition& all) const {
-    return min(static_cast<int64_t>(p.teams), all.total);
-  }
-  // First quantum of a team.
-  __device__ int64_t begin(const Partition& all, int team) const {
-    return team < takers(all) ? all.total * team / takers(all) : all.total;
-  }
-  // The team that has a quantum.
-  __device__ int owner(const Partition& all, int64_t position) const {
-    return static_cast<int>(((position + 1) * takers(all) - 1) / all.total);
-  }
-
-  __device__ void start_rounds(Partition& all, int len) const {
-    all.in_rounds = true;
-    all.len = len;
-    const int count = p.batch * units();
-    const int grid = static_cast<int>(gridDim.x);
-    const int whole = count / grid;
-    const int left_over = count - whole * grid;
-    const int most = max(tiles(len) / static_cast<int>(kLeastTiles), 1);
-    all.rounds = {whole, left_over, min(p.most_parts, most)};
+  // By whole warps, each for itself.
+  __device__ Survey survey() const {
+    if (p.kv_lens == nullptr) return {p.kv_len, p.batch * quanta(p.kv_len)};
+    int low = INT_MAX;
+    int high = INT_MIN;
+    int sum = 0;
+#pragma unroll 4
+    for (int b = threadIdx.x % 32; b < p.batch; b += 32) {
+      const int len = length(b);
+      low = min(low, len);
+      high = max(high, len);
+      sum += quanta(len);
+    }
+    low = __reduce_min_sync(kAllLanes, low);
+    high = __reduce_max_sync(kAllLanes, high);
+    return {low == high ? low : kLengthsDiffer, __reduce_add_sync(kAllLanes, sum)};
   }
 
-  __device__ void start_splits(Partition& all, int len) const {
-    const int64_t each = int64_t{p.team_units} * quanta(len);
-    all.total = p.batch * each;
-    const int64_t first = begin(all, team());
-    all.sequence = static_cast<int>(first / each);
-    all.offset = first - all.sequence * each;
-  }
-
-  // Of every sequence, kBadLen too, or kLengthsDiffer.  By all threads of the block.
-  __device__ int common_length() const {
-    if (p.kv_lens == nullptr) return p.kv_len;
-    const int first = length(0);
-    bool differs = false;
-    for (int b = threadIdx.x; b < p.batch; b += Shape::kThreads)
-      differs |= length(b) != first;
-    return __syncthreads_or(differs) ? kLengthsDiffer : first;
-  }
-
-  // By all threads of the block; `scratch` is shared memory for kScratch words.
-  __device__ Partition partition(int len, int64_t* scratch) const {
+  // By whole warps, each for itself.
+  __device__ Partition partition(const Survey& survey) const {
     Partition all = {};
+    all.in_rounds =
+        p.deal == Deal::kRounds || (p.deal == Deal::kByLengths && survey.common != kLengthsDiffer);
+    all.len = survey.common;
     if (p.deal == Deal::kRounds) {
-      all.in_rounds = true;
-      all.len = len;
       all.rounds = p.rounds;
-    } else if (len == kLengthsDiffer) {
-      find_start(all, scratch);
-    } else if (fixed()) {
-      start_splits(all, len);
+    } else if (all.in_rounds) {
+      const int most = max(tiles(survey.common) / static_cast<int>(kLeastTiles), 1);
+      all.rounds = {p.rounds.whole, p.rounds.left_over, min(p.most_parts, most)};
     } else {
-      start_rounds(all, len);
+      const int total = survey.quanta * p.team_units;
+      all.each = total / p.teams;
+      all.rest = total - all.each * p.teams;
+      find_start(all);
     }
     return all;
   }
-  static constexpr int kScratch = Shape::kWarps + 2;
 
-  __device__ void find_start(Partition& all, int64_t* scratch) const;
+  __device__ void find_start(Partition& all) const;
 };
 
-// The sum over the threads before this one, in thread order; `total` becomes that over all.
 template <class Shape>
-__device__ int64_t scan_before(int64_t value, int64_t* scratch, int64_t* total) {
+__device__ void Dealer<Shape>::find_start(Partition& all) const {
+  const int target = all.begin(team());
+  if (all.len != kLengthsDiffer) {
+    const int of_sequence = quanta(all.len) * p.team_units;
+    all.sequence = target / of_sequence;
+    all.offset = target - all.sequence * of_sequence;
+    return;
+  }
   const int lane = threadIdx.x % 32;
-  const int warp = threadIdx.x / 32;
-  int64_t sum = value;
+  int before = 0;
+#pragma unroll 1
+  for (int base = 0; base < p.batch; base += 32) {
+    const int here = base + lane < p.batch ? quanta(length(base + lane)) * p.team_units : 0;
+    int end = here;  // of this lane's sequence
 #pragma unroll
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int64_t other = __shfl_up_sync(kAllLanes, sum, distance);
-    if (lane >= distance) sum += other;
-  }
-  __syncthreads();  // the last round's readers
-  if (lane == 31) scratch[warp] = sum;
-  __syncthreads();
-  int64_t before = 0;
-  int64_t all = 0;
-#pragma unroll
-  for (int w = 0; w < Shape::kWarps; ++w) {
-    if (w < warp) before += scratch[w];
-    all += scratch[w];
-  }
-  *total = all;
-  return before + sum - value;
-}
-
-template <class Shape>
-__device__ void Dealer<Shape>::find_start(Partition& all, int64_t* scratch) const {
-  int64_t mine = 0;
-  for (int b = threadIdx.x; b < p.batch; b += Shape::kThreads)
-    mine += quanta(length(b));
-  int64_t sum;
-  scan_before<Shape>(mine, scratch, &sum);
-  all.total = sum * p.team_units;
-  const int64_t target = begin(all, team());
-  int64_t carried = 0;
-  for (int base = 0; base < p.batch && carried <= target; base += Shape::kThreads) {
-    const int b = base + threadIdx.x;
-    const int64_t here = b < p.batch ? int64_t{quanta(length(b))} * p.team_units : 0;
-    int64_t chunk;
-    const int64_t before = carried + scan_before<Shape>(here, scratch, &chunk);
-    if (before <= target && target < before + here) {
-      scratch[Shape::kWarps] = b;
-      scratch[Shape::kWarps + 1] = target - before;
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const int other = __shfl_up_sync(kAllLanes, end, distance);
+      if (lane >= distance) end += other;
     }
-    carried += chunk;
+    end += before;
+    const unsigned beyond = __ballot_sync(kAllLanes, end > target);
+    if (beyond != 0) {
+      const int found = __ffs(static_cast<int>(beyond)) - 1;
+      all.sequence = base + found;
+      all.offset = target - __shfl_sync(kAllLanes, end - here, found);
+      return;
+    }
+    before = __shfl_sync(kAllLanes, end, 31);
   }
-  __syncthreads();
-  all.sequence = static_cast<int>(scratch[Shape::kWarps]);
-  all.offset = scratch[Shape::kWarps + 1];
 }
 
 // Steps through the work of this block.  Cheap enough to keep two: one for the loads, which run
@@ -194,21 +170,22 @@ struct Walk {
   int sequence;    // spans, splits: the quantum at hand
   int turn;        // of the team at its sequence
   int len;
-  int offset;        // quanta into the turn
-  int64_t position;  // of it in the launch
-  int64_t end;       // of this team's
+  int offset;    // quanta into the turn
+  int position;  // of it in the launch
+  int end;       // of this team's
 
   __device__ Walk(const Dealer<Shape>& dealer, const Partition& all) {
     next_round =
         blockIdx.x < static_cast<unsigned>(all.rounds.left_over * all.rounds.parts) ? -1 : 0;
     if (all.in_rounds) return;
-    position = dealer.begin(all, dealer.team());
-    end = dealer.begin(all, dealer.team() + 1);
+    const int team = dealer.team();
+    position = all.begin(team);
+    end = all.begin(min(team + 1, dealer.p.teams));
     sequence = all.sequence;
     len = position < end ? dealer.length(sequence) : 0;
     const int each = dealer.quanta(len);
-    turn = static_cast<int>(all.offset / each);
-    offset = static_cast<int>(all.offset - int64_t{turn} * each);
+    turn = all.offset / each;
+    offset = all.offset - turn * each;
   }
 
   __device__ bool next(const Dealer<Shape>& dealer, const Partition& all, Work& work) {
@@ -241,8 +218,7 @@ struct Walk {
     if (position == end) return false;
     const int each = dealer.quanta(len);
     const bool fixed = dealer.fixed();
-    int take = fixed ? 1 : each - offset;
-    if (take > end - position) take = static_cast<int>(end - position);
+    const int take = min(fixed ? 1 : each - offset, end - position);
     const int in_quantum = fixed ? dealer.quantum() / Shape::kTile : 1;
     const int first = offset * in_quantum;
     work.sequence = sequence;
@@ -273,8 +249,8 @@ __device__ Cut cut_of(const Dealer<Shape>& dealer, const Partition& all, const W
   if (all.in_rounds) return {block - work.part, 1, work.part, work.parts};
   const int team = static_cast<int>(dealer.p.team.value);
   if (work.tiles.count == work.parts) return {block, team, 0, 1};
-  const int first = dealer.owner(all, work.start);
-  const int last = dealer.owner(all, work.start + work.parts - 1);
+  const int first = all.owner(work.start);
+  const int last = all.owner(work.start + work.parts - 1);
   return {first * team + dealer.member(), team, dealer.team() - first, last - first + 1};
 }
 
