@@ -107,9 +107,11 @@ Schedule make_schedule(const Problem& problem, const Choice& choice, const Kerne
              static_cast<long long>(choice.max_workspace_bytes));
     return schedule;
   }
-  const Schedule schedule = cpu || choice.batch_invariant
-                                ? fixed(problem, kernel, device.cuda, kFixedSplitLen)
-                                : balanced(problem, kernel, device.cuda);
+  const int64_t split_len = choice.batch_invariant ? invariant_split_len(problem.group)
+                            : cpu                  ? kCpuSplitLen
+                                                   : 0;
+  const Schedule schedule = split_len != 0 ? fixed(problem, kernel, device.cuda, split_len)
+                                           : balanced(problem, kernel, device.cuda);
   return limited ? within(problem, kernel, device.cuda, schedule, choice.max_workspace_bytes)
                  : schedule;
 }

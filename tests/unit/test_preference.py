@@ -99,7 +99,7 @@ def test_prefer_backend(core: Any) -> None:
 
 
 def test_batch_invariant(core: Any) -> None:
-    """On a GPU the cuts are free by default, and fixed, as on the CPU, with the flag."""
+    """On a GPU the cuts are free by default, and fixed, as on the CPU with the flag, with it."""
     free = plan(core, GPU, {})
     assert free.facts.split_len == 0
     assert not free.batch_invariant
@@ -111,9 +111,22 @@ def test_batch_invariant(core: Any) -> None:
                 planned = plan(core, Machine(sm_count=sm_count), desc, flags=BATCH_INVARIANT)
                 assert planned.batch_invariant
                 cuts.add(planned.facts.split_len)
-    cpu = plan(core, GPU, {}, prefer_backend=CPU)
-    assert cpu.batch_invariant
+    assert plan(core, GPU, {}, prefer_backend=CPU).batch_invariant  # without being asked
+    cpu = plan(core, GPU, {}, prefer_backend=CPU, flags=BATCH_INVARIANT)
     assert cuts == {cpu.facts.split_len}
+
+
+@pytest.mark.parametrize("backend", [CPU, CUDA])
+@pytest.mark.parametrize(
+    ("group", "split_len"), [(1, 256), (2, 256), (4, 512), (8, 1024), (40, 2048)]
+)
+def test_larger_groups_have_longer_splits(
+    core: Any, backend: int, group: int, split_len: int
+) -> None:
+    """A split's partial results grow with the group, what it reads does not."""
+    desc = {"q_heads": 2 * group, "kv_heads": 2}
+    planned = plan(core, GPU, desc, prefer_backend=backend, flags=BATCH_INVARIANT)
+    assert planned.facts.split_len == split_len
 
 
 @pytest.mark.parametrize("backend", [CPU, CUDA])

@@ -81,10 +81,11 @@ def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) ->
     if planned.facts.max_splits == 1:
         return 0
     row = desc["head_dim_v"] or desc["head_dim"]
-    if deals_itself(planned):  # two slots a block, (m, l) once for every reader, a record of each
+    if deals_itself(planned):  # two slots a block, (m, l) once for four columns, a record of each
         heads = min(desc["q_heads"] // desc["kv_heads"], planned.kernel.heads)
         slots = 2 * sm_count
-        buffers = [slots * heads * 4 * row, slots * (heads + sm_count) * 8, slots * 20]
+        quads = slots * heads * ceil_div(row, 4)
+        buffers = [quads * 16, quads * 8, slots * 24]
     else:
         parts = desc["batch"] * desc["q_heads"] * planned.facts.max_splits
         buffers = [parts * 8, parts * 4 * row]

@@ -1,5 +1,7 @@
-// Folds fixed splits: some lanes share four columns of a row (sequence, query head) and take the
-// splits in turn, so the result does not depend on which split finished first.
+// Folds fixed splits: one block for each row (sequence, query head), in which some lanes share four
+// columns and take the splits in turn, so the result does not depend on which split finished first.
+
+#include <algorithm>
 
 #include "core/plan.h"
 #include "core/status.h"
@@ -8,6 +10,7 @@
 #include "cuda/combine/reduce.cuh"
 #include "cuda/device/cache.cuh"
 #include "cuda/device/dependency.cuh"
+#include "cuda/device/divisor.h"
 #include "cuda/device/output.cuh"
 #include "cuda/enqueue.h"
 #include "cuda/launch.h"
@@ -15,70 +18,138 @@
 namespace flashdec::cuda {
 namespace {
 
-// Lanes that share four columns of a row.  The same for any number of splits, because the bits of a
-// sequence must not depend on what a plan could have held.
-constexpr int kLanes = 8;
+// Splits that a lane asks for at once.
+constexpr int kAhead = 4;
 
-__device__ float4 load_quad(const float* row, int column, int64_t dim) {
-  if (dim % 4 == 0) return *reinterpret_cast<const float4*>(row + column);
-  float o[4];
-  for (int i = 0; i < 4; ++i)
-    o[i] = column + i < dim ? row[column + i] : 0.0f;
-  return {o[0], o[1], o[2], o[3]};
-}
+constexpr int64_t kLeastThreads = 64;
+constexpr int64_t kMostThreads = 512;
 
-// A quad whose first column is the row's first also stores the row's lse.
-template <class E>
-__device__ void store_quad(const Params& p, int64_t sequence, int64_t head, int column,
-                           const Reduced& sum) {
-  E* target = output_row<E>(p, sequence, head) + column;
-  const float o[4] = {sum.o.x, sum.o.y, sum.o.z, sum.o.w};
+struct RowParams : Params {
+  Divisor q_heads;
+  Divisor split_len;  // value 0: decided by the length
+  int quads;          // of a row
+  bool restore;       // leaves a prepared workspace as it was
+};
+
+// Of four columns from `column` on; those beyond the row's end are 0.
+struct RowQuad {
+  int column;
+  int dim;
+
+  __device__ bool whole() const { return dim % 4 == 0; }
+
+  __device__ float4 load(const float* row) const {
+    if (whole()) return *reinterpret_cast<const float4*>(row + column);
+    float o[4];
+    for (int i = 0; i < 4; ++i)
+      o[i] = column + i < dim ? row[column + i] : 0.0f;
+    return {o[0], o[1], o[2], o[3]};
+  }
+
+  __device__ void put_back(float* row) const {
+    for (int i = 0; i < 4; ++i)
+      if (column + i < dim) row[column + i] = __uint_as_float(0xffffffffu);
+  }
+
+  template <class E>
+  __device__ void store(E* row, const Reduction& sum) const {
+    const float o[4] = {sum.o[0].value, sum.o[1].value, sum.o[2].value, sum.o[3].value};
 #pragma unroll
-  for (int i = 0; i < 4; ++i)
-    if (column + i < p.problem.head_dim_v) store(target + i, o[i] / sum.state.l);
-  if (column == 0) store_lse(p, sequence, head, sum.state);
+    for (int i = 0; i < 4; ++i)
+      if (column + i < dim) flashdec::cuda::store(row + column + i, o[i] / sum.l.value);
+  }
+};
+
+// Lane i of `lanes` adds the splits i, i + lanes, ...
+__device__ inline void fold(const RowParams& p, Reduction& sum, const RowQuad& quad,
+                            const SoftmaxState* states, float* values, int splits, int lane,
+                            int lanes) {
+  for (int split = lane; split < splits; split += kAhead * lanes) {
+    SoftmaxState state[kAhead];
+    float4 value[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int at = split + i * lanes;
+      state[i] = at < splits ? states[at] : empty_state();
+      value[i] = {0.0f, 0.0f, 0.0f, 0.0f};
+      if (at < splits) value[i] = quad.load(values + int64_t{at} * quad.dim);
+    }
+    float top = sum.m;
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i)
+      top = fmaxf(top, state[i].m);  // drops a NaN, but the factors do not
+    sum.move(top);
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int at = split + i * lanes;
+      if (at >= splits) break;
+      sum.add_part(state[i], value[i]);
+      if (p.restore) quad.put_back(values + int64_t{at} * quad.dim);
+    }
+  }
+}
+
+__device__ inline int splits_of(const RowParams& p, int64_t len) {
+  if (len <= 0) return 0;
+  if (p.split_len.value == 0) return static_cast<int>(live_splits(p.schedule, len));
+  return p.split_len.divide(static_cast<int>(len) - 1) + 1;
 }
 
 template <class E>
-__global__ void __launch_bounds__(kReducers) combine_rows(const __grid_constant__ Params p) {
-  const int64_t dim = p.problem.head_dim_v;
-  const int64_t quads = ceil_div(dim, 4);
-  const int64_t rows = p.problem.batch * p.problem.q_heads;
-  const int64_t index = (int64_t{blockIdx.x} * kReducers + threadIdx.x) / kLanes;
-  const int64_t row = index / quads < rows ? index / quads : rows - 1;
-  const bool live = index / quads < rows;
-  const int column = static_cast<int>(4 * (index % quads));
-  const int lane = threadIdx.x % kLanes;
-  const int64_t sequence = row / p.problem.q_heads;
-  const int64_t head = row - sequence * p.problem.q_heads;
+__global__ void __launch_bounds__(kMostThreads) combine_rows(const __grid_constant__ RowParams p) {
+  const int row = static_cast<int>(blockIdx.x);
+  const int sequence = p.q_heads.divide(row);
+  const int head = row - sequence * static_cast<int>(p.q_heads.value);
   wait_for_previous();
-  const int64_t len = length_of(p, sequence);
-  const int64_t live_ones = len > 0 ? live_splits(p.schedule, len) : 0;
-  const int64_t splits = live_ones > 1 ? live_ones : 0;  // one: its kernel wrote the outputs
-  const int64_t first = part_index(p, sequence, head, 0);
-  const SoftmaxState* states = p.parts.states + first;
-  const float* values = p.parts.values + first * dim;
-  Reduction reduction(static_cast<int>(splits), lane, kLanes, states);
-#pragma unroll 4
-  for (int64_t split = lane; split < splits; split += kLanes)
-    reduction.add_part(states[split], load_quad(values + split * dim, column, dim));
-  const Reduced sum = reduction.sum();
-  if (splits == 0 || !live) return;
-  if (lane == 0) store_quad<E>(p, sequence, head, column, sum);
+  const int splits = splits_of(p, length_of(p, sequence));
+  if (splits <= 1) return;  // the split kernel wrote the outputs itself
+  // By what this sequence has alone: its bits must not depend on what the plan could have held.
+  const int lanes_log = min(32 - __clz(splits - 1), 5);
+  const int lanes = 1 << lanes_log;
+  const int lane = static_cast<int>(threadIdx.x) & (lanes - 1);
+  const int at_once = static_cast<int>(blockDim.x) >> lanes_log;
+  const int64_t first = int64_t{row} * p.schedule.max_splits;
+  SoftmaxState* states = p.parts.states + first;
+  float* values = p.parts.values + first * p.problem.head_dim_v;
+#pragma unroll 1
+  for (int base = 0; base < p.quads; base += at_once) {  // whole warps go round together
+    const int index = base + (static_cast<int>(threadIdx.x) >> lanes_log);
+    const RowQuad quad = {4 * index, static_cast<int>(p.problem.head_dim_v)};
+    Reduction sum;
+    if (index < p.quads) fold(p, sum, quad, states, values, splits, lane, lanes);
+    sum.gather(lanes);
+    if (lane != 0 || index >= p.quads) continue;
+    quad.store(output_row<E>(p, sequence, head), sum);
+    if (index == 0) store_lse(p, sequence, head, {sum.m, sum.l.value});
+  }
+  if (!p.restore) return;
+  __syncthreads();  // every lane has read the states
+  for (int i = threadIdx.x; i < splits; i += static_cast<int>(blockDim.x))
+    states[i] = {__uint_as_float(0xffffffffu), __uint_as_float(0xffffffffu)};
 }
 
 template <class E>
 void enqueue(const Launch& launch) {
-  Params params = make_params(launch);
-  void* arguments[] = {&params};
   const Problem& problem = launch.plan.problem;
-  const int64_t quads = problem.batch * problem.q_heads * ceil_div(problem.head_dim_v, 4);
-  const int64_t blocks = ceil_div(quads * kLanes, kReducers);
+  const Schedule& schedule = launch.plan.schedule;
+  RowParams params = {};
+  static_cast<Params&>(params) = make_params(launch);
+  params.q_heads = make_divisor(problem.q_heads);
+  if (schedule.split_len != 0)
+    params.split_len = make_divisor(std::min<int64_t>(schedule.split_len, INT32_MAX));
+  params.quads = static_cast<int>(ceil_div(problem.head_dim_v, 4));
+  // Kernels that cut by the lengths may leave something in splits that no sequence has.
+  const bool exact = schedule.split_len != 0 && schedule.grid != 0;
+  params.restore = launch.operands.prepared_workspace && exact;
+  const int64_t lanes = std::min<int64_t>(schedule.max_splits, 32);
+  const int64_t threads =
+      std::clamp(round_up(params.quads * lanes, 32), kLeastThreads, kMostThreads);
+  void* arguments[] = {&params};
   static KernelSetup setup;
   enqueue(setup.start(reinterpret_cast<const void*>(combine_rows<E>),
-                      {blocks, kReducers, 0, arguments}),
+                      {problem.batch * problem.q_heads, static_cast<int>(threads), 0, arguments}),
           launch.stream);
-  if (launch.operands.prepared_workspace)
+  if (launch.operands.prepared_workspace && !exact)
     prepare_workspace(launch.workspace.base, static_cast<uint64_t>(launch.plan.workspace_bytes),
                       launch.plan.device, launch.stream);
 }

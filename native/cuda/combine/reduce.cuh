@@ -1,4 +1,4 @@
-// The sum over parts of one row, in an order fixed by their number.
+// The sum over splits of four neighbouring columns of a row, in an order fixed by their number.
 #pragma once
 
 #include "core/softmax_state.h"
@@ -6,34 +6,21 @@
 
 namespace flashdec::cuda {
 
-// Four neighbouring columns of a row.
-struct Reduced {
-  SoftmaxState state;
-  float4 o;
-};
-
-__device__ inline float sum_lanes(float value, int lanes) {
-  for (int distance = 1; distance < lanes; distance *= 2)
-    value += __shfl_xor_sync(kAllLanes, value, distance);
-  return value;
-}
-
-// By `lanes` neighbouring lanes, a power of two: lane i adds the parts i, i + lanes, ... in turn.
-// The result is the same in each.  All lanes of the warp make and sum it together.
 struct Reduction {
-  int lanes;
-  float m;
+  float m = -INFINITY;
   CompensatedSum l = {0.0f, 0.0f};
   CompensatedSum o[4] = {};
 
-  __device__ Reduction(int parts, int lane, int among, const SoftmaxState* states)
-      : lanes(among), m(-INFINITY) {
-    for (int part = lane; part < parts; part += lanes)
-      m = fmaxf(m, states[part].m);  // drops a NaN, but the factors do not
-    for (int distance = 1; distance < lanes; distance *= 2)
-      m = fmaxf(m, __shfl_xor_sync(kAllLanes, m, distance));
+  __device__ void move(float to) {
+    const float keep = rescale_factor(m, to);
+    m = to;
+    l = scale(l, keep);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      o[i] = scale(o[i], keep);
   }
 
+  // m is at least the split's.
   __device__ void add_part(SoftmaxState state, float4 quad) {
     const float factor = rescale_factor(state.m, m);
     l = add(l, state.l * factor);
@@ -43,10 +30,18 @@ struct Reduction {
     o[3] = add(o[3], quad.w * factor);
   }
 
-  __device__ Reduced sum() const {
-    return {{m, sum_lanes(l.value, lanes)},
-            {sum_lanes(o[0].value, lanes), sum_lanes(o[1].value, lanes),
-             sum_lanes(o[2].value, lanes), sum_lanes(o[3].value, lanes)}};
+  // Over `lanes` neighbouring lanes, a power of two; the same in each.  By whole warps.
+  __device__ void gather(int lanes) {
+    float top = m;
+    for (int distance = 1; distance < lanes; distance *= 2)
+      top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, distance));
+    move(top);
+    for (int distance = 1; distance < lanes; distance *= 2) {
+      l.value += __shfl_xor_sync(kAllLanes, l.value, distance);
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        o[i].value += __shfl_xor_sync(kAllLanes, o[i].value, distance);
+    }
   }
 };
 

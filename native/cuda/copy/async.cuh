@@ -26,7 +26,7 @@ struct AsyncCopy {
 
   __device__ AsyncCopy(const Source& source, uint32_t, bool) : x(source) {}
 
-  __device__ static int tokens_per_lane() { return 1; }
+  static constexpr bool kBoxes = false;
 
   __device__ static void copy_chunk(uint32_t target, const char* source, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),

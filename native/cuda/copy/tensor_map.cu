@@ -58,8 +58,11 @@ TmaMaps make_maps(const Launch& launch, int tile, int row) {
   const Operands& x = launch.operands;
   TmaMaps maps;
   maps.box_tokens = tile;
-  while (problem.paged() && problem.page_size % maps.box_tokens != 0)
+  maps.boxes_log = 0;
+  while (problem.paged() && problem.page_size % maps.box_tokens != 0) {
     maps.box_tokens /= 2;
+    ++maps.boxes_log;
+  }
   const bool tile_whole = maps.box_tokens == tile || row == kColumns;
   maps.k_whole = tile_whole && problem.head_dim == row;
   maps.v_whole = tile_whole && problem.head_dim_v == row;

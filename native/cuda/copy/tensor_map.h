@@ -14,6 +14,7 @@ struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;
   int box_tokens;
+  int boxes_log;  // 2^boxes_log boxes hold a tile
   bool k_whole;
   bool v_whole;
 };

@@ -50,8 +50,9 @@ struct TmaCopy {
     }
   }
 
-  // Tokens whose place one lane looks up: lane i those of box i of a tile.
-  __device__ int tokens_per_lane() const { return maps.box_tokens; }
+  static constexpr bool kBoxes = true;
+  __device__ int box_tokens() const { return maps.box_tokens; }
+  __device__ int boxes_log() const { return maps.boxes_log; }
 
   // A tile of consecutive tokens of a sequence.
   __device__ void issue_row(uint32_t keys, uint32_t values, int stage, int head, int sequence,

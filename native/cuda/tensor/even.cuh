@@ -92,9 +92,6 @@ struct EvenFeed {
   uint32_t ring;
   int round;  // the next one
   int left;   // tiles of this warp to come in the unit at hand
-  int token;
-  int stride;
-  int sequence;
   int head;
 
   __device__ EvenFeed(const EvenParams& params, const Even& all, const Copy& copier,
@@ -115,26 +112,20 @@ struct EvenFeed {
     while (left <= 0 && round < even.whole) {
       const EvenUnit unit(p, even, round++);
       left = (unit.tiles - warp + Shape::kWarps - 1) / Shape::kWarps;
-      token = (unit.part + unit.parts * warp) * Shape::kTile;
-      stride = unit.parts * Shape::kWarps * Shape::kTile;
-      sequence = unit.sequence;
+      if (left <= 0) continue;
       head = unit.head;
+      places.begin(copy, {unit.sequence, (unit.part + unit.parts * warp) * Shape::kTile,
+                          unit.parts * Shape::kWarps * Shape::kTile, even.len});
     }
   }
 
-  // Asks for the next tile, and finds out where the one after it is.
+  // Asks for the next tile; after the last one of a unit finds out where the next unit is.
   __device__ void fill(int stage) {
     if (left > 0) {
-      places.issue(copy, keys(stage), values(stage), stage, head, even.len - token);
-      token += stride;
-      if (--left <= 0) next_unit();
-      look_up();
+      places.issue(copy, keys(stage), values(stage), stage, head);
+      if (--left == 0) next_unit();
     }
     Copy::commit();
-  }
-
-  __device__ void look_up() {
-    if (left > 0) places.look_up(copy, sequence, token, even.len);
   }
 };
 
@@ -219,7 +210,6 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   const Even even = even_of(p);
   EvenFeed<Shape, Copy, RowPlaces> feed(p, even, copy, {}, room.warp_ring());
   feed.next_unit();
-  feed.look_up();
   wait_for_previous();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)

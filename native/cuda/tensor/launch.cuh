@@ -90,7 +90,7 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.most_parts =
       cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
   p.team = make_divisor(schedule.team);
-  p.teams = static_cast<int32_t>(schedule.grid / schedule.team);
+  p.teams = make_divisor(schedule.grid / schedule.team);
   p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
@@ -101,7 +101,9 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.num_pages = static_cast<int32_t>(problem.num_pages);
   p.q_heads = static_cast<int32_t>(problem.q_heads);
   const int64_t longest = INT32_MAX / schedule.tile * schedule.tile;
-  p.split_len = static_cast<int32_t>(std::min(schedule.split_len, longest));
+  const int64_t split_len = std::min(schedule.split_len, longest);
+  if (split_len != 0) p.split_len = make_divisor(split_len);
+  p.split_tiles = static_cast<int32_t>(split_len / schedule.tile);
   p.max_splits = static_cast<int32_t>(schedule.max_splits);
   p.may_cut = cut;
   p.restores = x.prepared_workspace;

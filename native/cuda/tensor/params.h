@@ -90,7 +90,7 @@ struct TensorParams : EvenParams {
   bool even;               // tensor/even.cuh serves, where lengths turn out to be equal
   int32_t most_parts;      // of a unit left over, if it is long enough
   Divisor team;            // blocks that walk the same tokens together
-  int32_t teams;
+  Divisor teams;
   int32_t team_units;  // of a sequence, for each of a team
   int32_t batch;
   int32_t max_kv_len;
@@ -100,7 +100,8 @@ struct TensorParams : EvenParams {
   int64_t page_table_stride;
   int32_t num_pages;
   int32_t q_heads;
-  int32_t split_len;
+  Divisor split_len;    // kSplits
+  int32_t split_tiles;  // of it
   int32_t max_splits;
   bool may_cut;   // units may be shared between blocks of the grid
   bool restores;  // the second launch leaves a prepared workspace as it was

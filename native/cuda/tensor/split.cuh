@@ -160,7 +160,6 @@ __device__ inline void run_any(const TensorParams& p, const Copy& copy, const Ro
   const Partition all = dealer.partition(survey);
   Feed<Shape, Copy> feed(p, dealer, all, copy, room.warp_ring());
   feed.next_work();
-  feed.look_up();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
@@ -184,7 +183,6 @@ __device__ inline void run_even(const TensorParams& p, const Copy& copy, const R
                                 const Places& places) {
   EvenFeed<Shape, Copy, Places> feed(p, even, copy, places, room.warp_ring());
   feed.next_unit();
-  feed.look_up();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
@@ -223,9 +221,9 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   if (even.len == 0 || longest_part<Shape>(even) > kEvenTokens) {
     run_any(p, copy, room, meeting, survey);
   } else if (p.page.value == 0) {
-    run_even<E, Shape, Copy, RowPlaces>(p, copy, room, meeting, even, {});
+    run_even<E, Shape, Copy>(p, copy, room, meeting, even, RowPlaces{});
   } else {
-    run_even<E, Shape, Copy, PagePlaces<Shape>>(p, copy, room, meeting, even, {p});
+    run_even<E, Shape, Copy>(p, copy, room, meeting, even, Pages<Shape, Copy>(p));
   }
 }
 

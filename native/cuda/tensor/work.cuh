@@ -45,6 +45,7 @@ constexpr int kLengthsDiffer = -2;
 struct Survey {
   int common;  // length of every sequence, kBadLen too, or kLengthsDiffer
   int quanta;  // of all sequences
+  int first;   // length of the sequence of this lane's number
 };
 
 // What every thread knows of the launch as a whole.
@@ -57,6 +58,7 @@ struct Partition {
   int rest;      // teams that get one more, the first ones
   int sequence;  // where this team begins
   int offset;    // quanta into that
+  int length;    // of that
 
   __device__ int begin(int team) const { return team * each + min(team, rest); }
   // The team that has a quantum.
@@ -72,12 +74,12 @@ struct Dealer {
 
   __device__ bool fixed() const { return p.deal == Deal::kSplits; }
   __device__ int units() const { return static_cast<int>(p.units.value); }
-  __device__ int quantum() const { return fixed() ? p.split_len : Shape::kTile; }
+  __device__ int quantum_tiles() const { return fixed() ? p.split_tiles : 1; }
   __device__ static int tiles(int len) { return len <= 0 ? 0 : (len - 1) / Shape::kTile + 1; }
   // A sequence without tokens still takes a quantum: someone must write its outputs.
   __device__ int quanta(int len) const {
     if (!fixed()) return max(tiles(len), 1);
-    return len <= 0 ? 1 : (len - 1) / p.split_len + 1;
+    return len <= 0 ? 1 : p.split_len.divide(len - 1) + 1;
   }
   __device__ int length(int sequence) const {
     if (p.kv_lens == nullptr) return p.kv_len;
@@ -91,20 +93,23 @@ struct Dealer {
   }
   // By whole warps, each for itself.
   __device__ Survey survey() const {
-    if (p.kv_lens == nullptr) return {p.kv_len, p.batch * quanta(p.kv_len)};
+    if (p.kv_lens == nullptr) return {p.kv_len, p.batch * quanta(p.kv_len), p.kv_len};
     int low = INT_MAX;
     int high = INT_MIN;
     int sum = 0;
+    int first = 0;
 #pragma unroll 4
     for (int b = threadIdx.x % 32; b < p.batch; b += 32) {
       const int len = length(b);
+      if (b < 32) first = len;
       low = min(low, len);
       high = max(high, len);
       sum += quanta(len);
     }
     low = __reduce_min_sync(kAllLanes, low);
     high = __reduce_max_sync(kAllLanes, high);
-    return {low == high ? low : kLengthsDiffer, __reduce_add_sync(kAllLanes, sum)};
+    sum = __reduce_add_sync(kAllLanes, sum);
+    return {low == high ? low : kLengthsDiffer, sum, first};
   }
 
   // By whole warps, each for itself.
@@ -120,30 +125,33 @@ struct Dealer {
       all.rounds = {p.rounds.whole, p.rounds.left_over, min(p.most_parts, most)};
     } else {
       const int total = survey.quanta * p.team_units;
-      all.each = total / p.teams;
-      all.rest = total - all.each * p.teams;
-      find_start(all);
+      all.each = p.teams.divide(total);
+      all.rest = total - all.each * static_cast<int>(p.teams.value);
+      find_start(all, survey);
     }
     return all;
   }
 
-  __device__ void find_start(Partition& all) const;
+  __device__ void find_start(Partition& all, const Survey& survey) const;
 };
 
 template <class Shape>
-__device__ void Dealer<Shape>::find_start(Partition& all) const {
+__device__ void Dealer<Shape>::find_start(Partition& all, const Survey& survey) const {
   const int target = all.begin(team());
   if (all.len != kLengthsDiffer) {
     const int of_sequence = quanta(all.len) * p.team_units;
-    all.sequence = target / of_sequence;
+    all.sequence = p.batch == 1 ? 0 : target / of_sequence;
     all.offset = target - all.sequence * of_sequence;
+    all.length = all.len;
     return;
   }
   const int lane = threadIdx.x % 32;
   int before = 0;
 #pragma unroll 1
   for (int base = 0; base < p.batch; base += 32) {
-    const int here = base + lane < p.batch ? quanta(length(base + lane)) * p.team_units : 0;
+    const bool there = base + lane < p.batch;
+    const int len = base == 0 ? survey.first : there ? length(base + lane) : 0;
+    const int here = there ? quanta(len) * p.team_units : 0;
     int end = here;  // of this lane's sequence
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {
@@ -156,6 +164,7 @@ __device__ void Dealer<Shape>::find_start(Partition& all) const {
       const int found = __ffs(static_cast<int>(beyond)) - 1;
       all.sequence = base + found;
       all.offset = target - __shfl_sync(kAllLanes, end - here, found);
+      all.length = __shfl_sync(kAllLanes, len, found);
       return;
     }
     before = __shfl_sync(kAllLanes, end, 31);
@@ -180,11 +189,11 @@ struct Walk {
     if (all.in_rounds) return;
     const int team = dealer.team();
     position = all.begin(team);
-    end = all.begin(min(team + 1, dealer.p.teams));
+    end = all.begin(min(team + 1, static_cast<int>(dealer.p.teams.value)));
     sequence = all.sequence;
-    len = position < end ? dealer.length(sequence) : 0;
+    len = all.length;
     const int each = dealer.quanta(len);
-    turn = all.offset / each;
+    turn = dealer.p.team_units == 1 ? 0 : all.offset / each;
     offset = all.offset - turn * each;
   }
 
@@ -219,7 +228,7 @@ struct Walk {
     const int each = dealer.quanta(len);
     const bool fixed = dealer.fixed();
     const int take = min(fixed ? 1 : each - offset, end - position);
-    const int in_quantum = fixed ? dealer.quantum() / Shape::kTile : 1;
+    const int in_quantum = dealer.quantum_tiles();
     const int first = offset * in_quantum;
     work.sequence = sequence;
     work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
