@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with a GPU and compute-sanitizer: its four tools over the CUDA kernels, and a report.
+# On a machine with a GPU and compute-sanitizer: its four tools over the CUDA kernels, at the same
+# time, and a report.
 # Installs nothing: takes what ci/test_cuda.sh has built, or else the flashdec that Python finds.
 # Arguments: the folder for the logs and sanitizers.json.
 set -euo pipefail
@@ -11,7 +12,7 @@ mkdir -p "$out"
 
 # One row of every kernel folder and head_dim: the others are the same code with other constants.
 few='^cuda_(sm80|sm90)_bf16_d[0-9]+_h8$|^cuda_simple_bf16$'
-status=0
+jobs=()
 
 # sanitize TOOL OPTION.. -- ARGUMENT..: options of the tool, arguments of the program.
 sanitize() {
@@ -27,13 +28,21 @@ sanitize() {
     --target-processes all "${options[@]}" python3 tests/cuda/sanitize_cases.py "$@" \
     >"$out/$tool.log" 2>&1 || code=$?
   echo "== $tool: exit $code, $((SECONDS - start)) seconds" | tee -a "$out/$tool.log"
-  [ "$code" = 0 ] || status=1
+  return "$code"
 }
 
 # A refused cooperative launch is answered by two launches; the program fails on all other errors.
-sanitize memcheck --padding 256 --report-api-errors no -- --checks all
-sanitize initcheck -- --checks all
-sanitize racecheck -- --rows "$few" --checks light --max-kv-len 64
-sanitize synccheck -- --rows "$few" --checks light --max-kv-len 64
+sanitize memcheck --padding 256 --report-api-errors no -- --checks all &
+jobs+=($!)
+sanitize initcheck -- --checks all &
+jobs+=($!)
+sanitize racecheck -- --rows "$few" --checks light --max-kv-len 64 &
+jobs+=($!)
+sanitize synccheck -- --rows "$few" --checks light --max-kv-len 64 &
+jobs+=($!)
+status=0
+for job in "${jobs[@]}"; do
+  wait "$job" || status=1
+done
 python3 ci/sanitize_report.py "$out"
 exit "$status"

@@ -93,7 +93,9 @@ KINDS = {
     "splits_page16": Kind(
         {"lengths": UNEQUAL, "split_len": 1, "page_size": 16}, light=True, cut=True, prepared=True
     ),
-    "invariant": Kind({"lengths": LONG, "capacity": 512, "batch_invariant": True}, cut=True),
+    "invariant": Kind(
+        {"lengths": (1600, 130, 0), "capacity": 1600, "batch_invariant": True}, cut=True
+    ),
     # Parts of at least 4 tiles, folded by a second launch or exchanged within the first.
     "parts": Kind({"capacity": 512, "batch": 1}, cut=True),
     "parts_prepared": Kind({"capacity": 512, "batch": 1}, cut=True, prepared=True),

@@ -41,8 +41,8 @@ struct Meeting {
       : buffers(memory), barriers(first_barrier) {
     if (threadIdx.x == 0)
       for (int buffer = 0; buffer < kBuffers; ++buffer) {
-        init_barrier(barriers + 16 * buffer, Shape::kWarps);
-        init_barrier(barriers + 16 * buffer + 8, 1);
+        init_barrier(barriers + 16 * buffer, Shape::kThreads);
+        init_barrier(barriers + 16 * buffer + 8, 32);
       }
     __syncthreads();
   }
@@ -64,14 +64,12 @@ struct Meeting {
   // the block's if this is its last unit.
   template <class Store>
   __device__ void leave(bool last, const Store& store) {
-    __syncwarp();
     const int lane = threadIdx.x % 32;
-    if (lane == 0) arrive(full());
+    arrive(full());  // every thread for what it wrote itself
     if (last || count % Shape::kWarps == static_cast<int>(threadIdx.x) / 32) {
       wait_barrier(full(), parity());
       store(merge(), last ? static_cast<int>(threadIdx.x) : lane, last ? Shape::kThreads : 32);
-      __syncwarp();
-      if (lane == 0 && !last) arrive(full() + 8);
+      if (!last) arrive(full() + 8);
     }
     ++count;
   }
