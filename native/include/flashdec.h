@@ -405,6 +405,13 @@ FLASHDEC_API int32_t flashdec_can_implement(const flashdec_plan* plan, const fla
  * when the work is done, and takes up to 256 KiB of the calling thread's
  * stack.  Allocates nothing but, the first time, threads, and never
  * synchronises (FLASHDEC_CHECK=1 excepted).
+ *
+ * From compute capability 9.0 on kernels use programmatic dependent launch:
+ * they take their places while the kernel before them ends, and wait for it
+ * before they read or write anything; and they let the next one do so.  It
+ * concerns the caller only where the next kernel of the stream is launched
+ * with that attribute, too: that one must wait (griddepcontrol.wait, or
+ * cudaGridDependencySynchronize) before it reads o.
  */
 FLASHDEC_API int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args,
                                   void* workspace, uint64_t bytes, struct CUstream_st* stream);

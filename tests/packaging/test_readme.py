@@ -19,7 +19,8 @@ def test_the_python_runs_and_is_right() -> None:
     exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S)), names)
     pages = [names[name] for name in ("q", "pages_k", "pages_v")]
     want = flashdec.decode(*pages, kv_len=names["lengths"], page_table=names["table"])
-    assert np.array_equal(names["o"], want)
+    # README's plan has splits of another length, so other bits.
+    assert np.allclose(names["o"], want, rtol=2**-9, atol=2**-12)
     assert want.any()
 
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cuda/device/dependency.cuh"
+#include "cuda/tensor/exchange.cuh"
 #include "cuda/tensor/meeting.cuh"
 #include "cuda/tensor/places.cuh"
 #include "cuda/tensor/shape.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/tensor/places.cuh"
-#include "cuda/tensor/work.cuh"
+#include "cuda/tensor/walk.cuh"
 
 namespace flashdec::cuda {
 

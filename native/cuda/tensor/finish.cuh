@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/tensor/attend.cuh"
-#include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/output.cuh"
 
 namespace flashdec::cuda {
 

@@ -3,8 +3,9 @@
 #pragma once
 
 #include "core/status.h"
-#include "cuda/tensor/exchange.cuh"
 #include "cuda/tensor/finish.cuh"
+#include "cuda/tensor/output.cuh"
+#include "cuda/tensor/packet.cuh"
 
 namespace flashdec::cuda {
 

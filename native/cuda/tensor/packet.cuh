@@ -1,0 +1,84 @@
+// Parts of a unit in the workspace: packets that are their own flags.
+#pragma once
+
+#include "core/softmax_state.h"
+#include "cuda/device/tensor_core.cuh"
+#include "cuda/tensor/params.h"
+
+namespace flashdec::cuda {
+
+// What a prepared workspace holds where no packet has arrived.
+constexpr uint32_t kSentinel = 0xffffffffu;
+
+// How a unit that several blocks share is divided between them.
+struct Cut {
+  int first_block;
+  int stride;  // from the block of one part to that of the next
+  int part;    // this block's
+  int parts;   // 1: this block has all of it
+
+  // Of a part: the first of a unit goes to the second slot of its block, others to the first.
+  __device__ int slot(int index) const {
+    return 2 * (first_block + index * stride) + (index == 0 ? 1 : 0);
+  }
+};
+
+// One thread's view of a part: four columns of a row, and the row's (m, l), which every packet
+// brings along so that none waits for another.
+struct Packet {
+  uint4 values;
+  uint2 state;
+};
+
+__device__ inline int64_t packet_index(const EvenParams& p, const Cut& cut, int part, int quad) {
+  return int64_t{cut.slot(part)} * p.slot_quads + quad;
+}
+
+// No part may look like the sentinel, which is a NaN: another NaN takes its place.
+__device__ inline uint32_t as_word(float value) {
+  return min(__float_as_uint(value), kSentinel - 1);
+}
+
+__device__ inline void store_packet(const EvenParams& p, const Cut& cut, int quad, float4 o,
+                                    SoftmaxState state) {
+  const int64_t index = packet_index(p, cut, cut.part, quad);
+  reinterpret_cast<uint4*>(p.packets)[index] =
+      make_uint4(as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w));
+  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(as_word(state.m), as_word(state.l));
+}
+
+__device__ inline Packet load_packet(const EvenParams& p, int64_t index) {
+  Packet packet;
+  asm volatile("ld.relaxed.gpu.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(packet.values.x), "=r"(packet.values.y), "=r"(packet.values.z),
+                 "=r"(packet.values.w)
+               : "l"(reinterpret_cast<const uint4*>(p.packets) + index)
+               : "memory");
+  asm volatile("ld.relaxed.gpu.global.v2.b32 {%0, %1}, [%2];"
+               : "=r"(packet.state.x), "=r"(packet.state.y)
+               : "l"(reinterpret_cast<const uint2*>(p.headers) + index)
+               : "memory");
+  return packet;
+}
+
+__device__ inline bool arrived(const Packet& packet) {
+  const uint32_t values =
+      max(max(packet.values.x, packet.values.y), max(packet.values.z, packet.values.w));
+  return max(values, max(packet.state.x, packet.state.y)) != kSentinel;
+}
+
+__device__ inline Packet unknown_packet() {
+  return {{kSentinel, kSentinel, kSentinel, kSentinel}, {kSentinel, kSentinel}};
+}
+// Of a part that is not there: adds nothing.
+__device__ inline Packet empty_packet() {
+  return {{0, 0, 0, 0}, {__float_as_uint(-INFINITY), 0}};
+}
+
+__device__ inline void put_back(const EvenParams& p, int64_t index) {
+  reinterpret_cast<uint4*>(p.packets)[index] =
+      make_uint4(kSentinel, kSentinel, kSentinel, kSentinel);
+  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(kSentinel, kSentinel);
+}
+
+}  // namespace flashdec::cuda
