@@ -65,8 +65,7 @@ int64_t checked_workspace_bytes(const Problem& problem, const Schedule& schedule
 
 // A grid that shares units itself needs no second launch where the workspace is prepared.
 uint32_t launches_of(const Schedule& schedule) {
-  const bool exchanges = schedule.grid != 0 && schedule.split_len == 0;
-  return schedule.max_splits > 1 && !exchanges ? 2 : 1;
+  return schedule.max_splits > 1 && schedule.grid == 0 ? 2 : 1;
 }
 
 bool environment_asks_for_checks() {

@@ -32,6 +32,7 @@ constexpr Kernel cpu_row(const char* name, Isa isa, Dtype element, void (*run)(c
           0,
           0,
           0,
+          0,
           false,
           run};
 }
@@ -52,6 +53,7 @@ constexpr Kernel simple_row(const char* name, Dtype element, void (*run)(const L
           cuda::kSimpleTile,
           cuda::kSimpleHeads,
           cuda::kSimpleSmem,
+          0,
           cuda::kSimpleBlocksPerSm,
           0,
           0,
@@ -78,7 +80,8 @@ constexpr Kernel sm80_row(const char* name, Dtype element, int64_t max_group,
           16,
           Shape::kTile,
           Heads,
-          Shape::kSmem,
+          Shape::kSmem + Shape::kFoldBytes,
+          Shape::kLevels,
           1,
           max_group,
           8,
@@ -94,7 +97,8 @@ constexpr Kernel sm90_row(const char* name, Dtype element, int64_t max_group,
   Kernel row = sm80_row<HeadDim, Heads>(name, element, max_group, run);
   row.arch = 90;
   row.needs_sm90a = true;
-  row.smem = Shape::kSmem;
+  row.smem = Shape::kSmem + Shape::kFoldBytes;
+  row.levels = Shape::kLevels;
   row.page_multiple = 8;
   return row;
 }

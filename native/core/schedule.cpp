@@ -44,6 +44,7 @@ Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& d
   schedule.tile = kernel.tile;
   schedule.split_len = round_up(split_len, kernel.tile);
   schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
+  if (schedule.grid != 0) schedule.levels = kernel.levels;
   return schedule;
 }
 

@@ -11,13 +11,10 @@ namespace flashdec {
 // Tokens in a split on the CPU, where splits are fixed always.
 constexpr int64_t kCpuSplitLen = 256;
 
-// Tokens in a split with batch_invariant, on the CPU and on the GPU, so that both cut at the same
-// ones.  Partial results in float32, written and read, are 2 group / split_len of the bytes of a
-// 16-bit cache: at most 1.6 %, or 3 % for groups of 32 and more.
+// Tokens in a split with batch_invariant, on the CPU and on a GPU: both cut at the same ones.  To
+// merge the warps' sums at the end of a split takes a GPU longer the more heads there are.
 constexpr int64_t invariant_split_len(int64_t group) {
-  constexpr int64_t kLeast = 256, kMost = 2048, kTokensPerHead = 128;
-  const int64_t tokens = kTokensPerHead * group;
-  return tokens < kLeast ? kLeast : tokens > kMost ? kMost : tokens;
+  return group <= 8 ? 512 : 1024;
 }
 
 Schedule make_schedule(const Problem& problem, const Choice& choice, const Kernel& kernel,

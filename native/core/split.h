@@ -16,6 +16,7 @@ struct Schedule {
   int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
   int64_t heads;       // query heads that such a block takes at a time
   int64_t team;        // blocks that walk the same tokens together, each for another head
+  int64_t levels;      // such a block folds up to 2^levels neighbouring splits of split_len
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.
@@ -30,6 +31,20 @@ FLASHDEC_INLINE int64_t split_length(const Schedule& schedule, int64_t len) {
 FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
   const int64_t length = split_length(schedule, len);
   return (len + length - 1) / length;
+}
+
+// Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block folds
+// 2^level neighbours into a node before others see them; this many nodes a block are enough, so
+// that the partial results of a launch do not grow with the batch.
+constexpr int64_t kMostNodes = 32;
+
+// Nodes that a launch leaves for the combine, at most.
+FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t units) {
+  const int64_t splits = units * schedule.max_splits;
+  const int64_t wanted = kMostNodes * schedule.grid;
+  const int64_t folded = splits >> schedule.levels;
+  const int64_t most = (wanted > folded ? wanted : folded) + units;
+  return splits < most ? splits : most;
 }
 
 // How a grid of blocks shares units of equal length: whole ones in rounds, and those left over cut

@@ -14,15 +14,17 @@ int64_t append(int64_t* end, int64_t count, int64_t size) {
   return begin;
 }
 
-// Two slots for each block: it can share the first and the last unit it works on.
+// Where the lengths decide, a block can share the first and the last unit it works on.
 WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) {
   WorkspaceLayout layout = {};
-  const int64_t slots = 2 * schedule.grid;
+  const bool fixed = schedule.split_len != 0;
+  const int64_t units = problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
+  const int64_t slots = fixed ? most_nodes(schedule, units) : 2 * schedule.grid;
   const int64_t quads = schedule.heads * ceil_div(problem.head_dim_v, 4);
   int64_t end = 0;
   layout.packets = append(&end, slots * quads, 4 * static_cast<int64_t>(sizeof(float)));
   layout.headers = append(&end, slots * quads, sizeof(SoftmaxState));
-  layout.records = append(&end, slots, sizeof(CutRecord));
+  layout.records = append(&end, fixed ? 0 : slots, sizeof(CutRecord));
   layout.bytes = round_up(end, kWorkspaceAlign);
   return layout;
 }
@@ -32,7 +34,7 @@ WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) 
 WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedule) {
   WorkspaceLayout layout = {};
   if (schedule.max_splits <= 1) return layout;
-  if (schedule.grid != 0 && schedule.split_len == 0) return lay_out_slots(problem, schedule);
+  if (schedule.grid != 0) return lay_out_slots(problem, schedule);
   // batch * q_heads and max_splits are below 2^31 each, so their product fits.
   const int64_t parts = problem.batch * problem.q_heads * schedule.max_splits;
   int64_t end = 0;

@@ -17,9 +17,9 @@ constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 60;
 struct WorkspaceLayout {
   int64_t states;   // offset of SoftmaxState[batch][q_heads][max_splits]
   int64_t values;   // offset of float[batch][q_heads][max_splits][head_dim_v]
-  int64_t packets;  // offset of float[2 * grid][heads][head_dim_v / 4][4]
-  int64_t headers;  // offset of SoftmaxState[2 * grid][heads][head_dim_v / 4]
-  int64_t records;  // offset of CutRecord[2 * grid]
+  int64_t packets;  // offset of float[slots][heads][head_dim_v / 4][4]
+  int64_t headers;  // offset of SoftmaxState[slots][heads][head_dim_v / 4]
+  int64_t records;  // offset of CutRecord[slots], unless the plan fixes the splits
   int64_t bytes;    // 0 where nothing is split
 };
 
@@ -35,8 +35,8 @@ struct CutRecord {
   int32_t heads;
 };
 
-// The partial results of the splits; all null where nothing is split.  Persistent kernels whose
-// splits the lengths decide use the second three, others the first two.
+// The partial results of the splits; all null where nothing is split.  Persistent kernels use the
+// second three, others the first two.
 struct Workspace {
   void* base;
   SoftmaxState* states;

@@ -47,7 +47,7 @@ class CKernel(ctypes.Structure):  # UnitKernel of shim.cpp
         ("row_multiple", ctypes.c_int64),
         ("page_multiple", ctypes.c_int64),
         ("persistent", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("levels", ctypes.c_uint32),
     ]
 
 

@@ -93,7 +93,7 @@ struct UnitKernel {
   int64_t row_multiple;
   int64_t page_multiple;
   uint32_t persistent;
-  uint32_t reserved;
+  uint32_t levels;
 };
 
 static Device device_of(const UnitMachine& machine) {
@@ -121,7 +121,8 @@ void unit_kernel(uint32_t index, UnitKernel* out) {
   const Kernel& row = kernel_table().rows[index];
   *out = {row.arch,      row.needs_sm90a,  row.layout,        row.element,    row.max_head_dim,
           row.alignment, row.tile,         row.heads,         row.smem,       row.blocks_per_sm,
-          row.max_group, row.row_multiple, row.page_multiple, row.persistent, 0};
+          row.max_group, row.row_multiple, row.page_multiple, row.persistent,
+          static_cast<uint32_t>(row.levels)};
 }
 
 // Whether a CUDA kernel that is not in the table would be chosen.

@@ -118,12 +118,12 @@ def test_batch_invariant(core: Any) -> None:
 
 @pytest.mark.parametrize("backend", [CPU, CUDA])
 @pytest.mark.parametrize(
-    ("group", "split_len"), [(1, 256), (2, 256), (4, 512), (8, 1024), (40, 2048)]
+    ("group", "split_len"), [(1, 512), (8, 512), (9, 1024), (40, 1024)]
 )
 def test_larger_groups_have_longer_splits(
     core: Any, backend: int, group: int, split_len: int
 ) -> None:
-    """A split's partial results grow with the group, what it reads does not."""
+    """What the end of a split costs grows with the group, what it reads does not."""
     desc = {"q_heads": 2 * group, "kv_heads": 2}
     planned = plan(core, GPU, desc, prefer_backend=backend, flags=BATCH_INVARIANT)
     assert planned.facts.split_len == split_len

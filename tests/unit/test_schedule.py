@@ -73,7 +73,13 @@ def ceil_div(a: int, b: int) -> int:
 
 def deals_itself(planned: Planned) -> bool:
     """Whether the grid's blocks share units between them, rather than in splits of the plan."""
-    return bool(planned.kernel.persistent) and planned.facts.split_len == 0
+    return bool(planned.kernel.persistent)
+
+
+def nodes(planned: Planned, units: int, sm_count: int) -> int:
+    """Fixed splits are folded until 32 a block are left, or as far as a block may."""
+    splits = units * planned.facts.max_splits
+    return min(splits, max(32 * sm_count, splits >> planned.kernel.levels) + units)
 
 
 def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) -> int:
@@ -81,11 +87,14 @@ def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) ->
     if planned.facts.max_splits == 1:
         return 0
     row = desc["head_dim_v"] or desc["head_dim"]
-    if deals_itself(planned):  # two slots a block, (m, l) once for four columns, a record of each
-        heads = min(desc["q_heads"] // desc["kv_heads"], planned.kernel.heads)
-        slots = 2 * sm_count
+    if deals_itself(planned):  # (m, l) once for four columns
+        group = desc["q_heads"] // desc["kv_heads"]
+        units = desc["batch"] * desc["kv_heads"] * ceil_div(group, planned.kernel.heads)
+        heads = min(group, planned.kernel.heads)
+        fixed = planned.facts.split_len != 0
+        slots = nodes(planned, units, sm_count) if fixed else 2 * sm_count
         quads = slots * heads * ceil_div(row, 4)
-        buffers = [quads * 16, quads * 8, slots * 24]
+        buffers = [quads * 16, quads * 8, 0 if fixed else slots * 24]  # a record of each
     else:
         parts = desc["batch"] * desc["q_heads"] * planned.facts.max_splits
         buffers = [parts * 8, parts * 4 * row]
@@ -119,7 +128,7 @@ def check_schedule(core: Any, desc: dict[str, Any], planned: Planned, sm_count: 
     if facts.split_len:
         assert facts.split_len % facts.tile == 0
         assert facts.max_splits == ceil_div(desc["max_kv_len"], facts.split_len)
-    if not deals_itself(planned):  # else the lengths, known when it runs, decide
+    if not deals_itself(planned) or facts.split_len:  # else the lengths decide when it runs
         check_lengths(core, desc, facts)
 
 

@@ -28,7 +28,6 @@ struct RowParams : Params {
   Divisor q_heads;
   Divisor split_len;  // value 0: decided by the length
   int quads;          // of a row
-  bool restore;       // leaves a prepared workspace as it was
 };
 
 // Of four columns from `column` on; those beyond the row's end are 0.
@@ -44,11 +43,6 @@ struct RowQuad {
     for (int i = 0; i < 4; ++i)
       o[i] = column + i < dim ? row[column + i] : 0.0f;
     return {o[0], o[1], o[2], o[3]};
-  }
-
-  __device__ void put_back(float* row) const {
-    for (int i = 0; i < 4; ++i)
-      if (column + i < dim) row[column + i] = __uint_as_float(0xffffffffu);
   }
 
   template <class E>
@@ -84,7 +78,6 @@ __device__ inline void fold(const RowParams& p, Reduction& sum, const RowQuad& q
       const int at = split + i * lanes;
       if (at >= splits) break;
       sum.add_part(state[i], value[i]);
-      if (p.restore) quad.put_back(values + int64_t{at} * quad.dim);
     }
   }
 }
@@ -122,10 +115,6 @@ __global__ void __launch_bounds__(kMostThreads) combine_rows(const __grid_consta
     quad.store(output_row<E>(p, sequence, head), sum);
     if (index == 0) store_lse(p, sequence, head, {sum.m, sum.l.value});
   }
-  if (!p.restore) return;
-  __syncthreads();  // every lane has read the states
-  for (int i = threadIdx.x; i < splits; i += static_cast<int>(blockDim.x))
-    states[i] = {__uint_as_float(0xffffffffu), __uint_as_float(0xffffffffu)};
 }
 
 template <class E>
@@ -135,12 +124,8 @@ void enqueue(const Launch& launch) {
   RowParams params = {};
   static_cast<Params&>(params) = make_params(launch);
   params.q_heads = make_divisor(problem.q_heads);
-  if (schedule.split_len != 0)
-    params.split_len = make_divisor(std::min<int64_t>(schedule.split_len, INT32_MAX));
+  if (schedule.split_len != 0) params.split_len = make_divisor(schedule.split_len);
   params.quads = static_cast<int>(ceil_div(problem.head_dim_v, 4));
-  // Kernels that cut by the lengths may leave something in splits that no sequence has.
-  const bool exact = schedule.split_len != 0 && schedule.grid != 0;
-  params.restore = launch.operands.prepared_workspace && exact;
   const int64_t lanes = std::min<int64_t>(schedule.max_splits, 32);
   const int64_t threads =
       std::clamp(round_up(params.quads * lanes, 32), kLeastThreads, kMostThreads);
@@ -149,7 +134,7 @@ void enqueue(const Launch& launch) {
   enqueue(setup.start(reinterpret_cast<const void*>(combine_rows<E>),
                       {problem.batch * problem.q_heads, static_cast<int>(threads), 0, arguments}),
           launch.stream);
-  if (launch.operands.prepared_workspace && !exact)
+  if (launch.operands.prepared_workspace)
     prepare_workspace(launch.workspace.base, static_cast<uint64_t>(launch.plan.workspace_bytes),
                       launch.plan.device, launch.stream);
 }

@@ -18,6 +18,9 @@ void combine(const Launch& launch);
 // threads.
 void combine_parts(const Launch& launch, const TensorParams& params, int threads);
 
+// The same for the nodes that a persistent grid left of fixed splits.
+void combine_tree(const Launch& launch, const TensorParams& params);
+
 // The same where every length is the same and known to the host.
 void combine_even(const Launch& launch, const EvenParams& params, int threads);
 

@@ -31,6 +31,14 @@ __global__ void __launch_bounds__(kReducers)
   reduce_cut<E>(p, even, p.shares, {false, restore});
 }
 
+template <class E>
+__global__ void __launch_bounds__(kReducers) combine_nodes(const __grid_constant__ TensorParams p) {
+  wait_for_previous();
+  const Dealer dealer = {p};
+  const Survey survey = dealer.survey();
+  reduce_tree<E>(p, survey, dealer.fold_level(survey), {false, p.restores});
+}
+
 bool is_half(const Launch& launch) {
   return launch.plan.problem.element == FLASHDEC_FLOAT16;
 }
@@ -45,6 +53,16 @@ void combine_parts(const Launch& launch, const TensorParams& params, int threads
   void* arguments[] = {const_cast<TensorParams*>(&params)};
   const int64_t blocks = 2 * launch.plan.schedule.grid;
   enqueue(setups[half].start(kernel, {blocks, threads, 0, arguments}), launch.stream);
+}
+
+void combine_tree(const Launch& launch, const TensorParams& params) {
+  static KernelSetup setups[2];
+  const bool half = is_half(launch);
+  const void* kernel = half ? reinterpret_cast<const void*>(combine_nodes<__half>)
+                            : reinterpret_cast<const void*>(combine_nodes<__nv_bfloat16>);
+  void* arguments[] = {const_cast<TensorParams*>(&params)};
+  enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kReducers, 0, arguments}),
+          launch.stream);
 }
 
 void combine_even(const Launch& launch, const EvenParams& params, int threads) {

@@ -18,6 +18,16 @@ namespace flashdec::cuda {
 // Of one block of a unit; more would need the transfers of split.cuh.
 constexpr int64_t kEvenTokens = 65536;
 
+// One unit, or a part of one: tiles first, first + step, ...
+struct EvenUnit {
+  int sequence;
+  int head;
+  int first;
+  int step;
+  int tiles;
+  int parts;  // of the unit
+};
+
 // What a block knows of the launch.
 struct Even {
   int len;    // tokens of every sequence
@@ -29,7 +39,25 @@ struct Even {
   int parts;  // 0: it has none
   int part_tiles;
 
+  static constexpr bool kFixedSplits = false;
   __device__ int first_round() const { return parts > 0 ? -1 : 0; }
+  __device__ int rounds() const { return whole; }
+  __device__ static int end_of_split(const EvenUnit& unit, int) { return unit.tiles; }
+  __device__ Cut shared() const { return {static_cast<int>(blockIdx.x) - part, 1, part, parts}; }
+
+  // Of round -1: this block's part of a unit left over.
+  __device__ EvenUnit unit(const EvenParams& p, int round) const {
+    const bool is_whole = round >= 0;
+    const int index =
+        is_whole ? round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x) : cut;
+    EvenUnit of;
+    of.first = is_whole ? 0 : part;
+    of.step = of.parts = is_whole ? 1 : parts;
+    of.tiles = is_whole ? tiles : part_tiles;
+    of.sequence = p.units.divide(index);
+    of.head = index - of.sequence * static_cast<int>(p.units.value);
+    return of;
+  }
 };
 
 // Of the length that the host knows.
@@ -60,34 +88,11 @@ __device__ inline Even even_of(const TensorParams& p, int len) {
   return even;
 }
 
-// One unit, or a part of one.
-struct EvenUnit {
-  int sequence;
-  int head;
-  int part;
-  int parts;
-  int tiles;  // of this part
-
-  // Of round -1: this block's part of a unit left over.
-  __device__ EvenUnit(const EvenParams& p, const Even& even, int round) {
-    const bool whole = round >= 0;
-    const int index =
-        whole ? round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x) : even.cut;
-    part = whole ? 0 : even.part;
-    parts = whole ? 1 : even.parts;
-    tiles = whole ? even.tiles : even.part_tiles;
-    sequence = p.units.divide(index);
-    head = index - sequence * static_cast<int>(p.units.value);
-  }
-
-  __device__ Cut cut() const { return {static_cast<int>(blockIdx.x) - part, 1, part, parts}; }
-};
-
 // The loads of one warp, which run ahead of the arithmetic.
-template <class Shape, class Copy, class Places>
+template <class Shape, class Copy, class Places, class Deal = Even>
 struct EvenFeed {
   const EvenParams& p;
-  const Even& even;
+  const Deal& deal;
   const Copy& copy;
   Places places;
   uint32_t ring;
@@ -95,10 +100,10 @@ struct EvenFeed {
   int left;   // tiles of this warp to come in the unit at hand
   int head;
 
-  __device__ EvenFeed(const EvenParams& params, const Even& all, const Copy& copier,
+  __device__ EvenFeed(const EvenParams& params, const Deal& all, const Copy& copier,
                       const Places& in, uint32_t first)
       : p(params),
-        even(all),
+        deal(all),
         copy(copier),
         places(in),
         ring(first),
@@ -110,13 +115,13 @@ struct EvenFeed {
 
   __device__ void next_unit() {
     const int warp = threadIdx.x / 32;
-    while (left <= 0 && round < even.whole) {
-      const EvenUnit unit(p, even, round++);
+    while (left <= 0 && round < deal.rounds()) {
+      const EvenUnit unit = deal.unit(p, round++);
       left = (unit.tiles - warp + Shape::kWarps - 1) / Shape::kWarps;
       if (left <= 0) continue;
       head = unit.head;
-      places.begin(copy, {unit.sequence, (unit.part + unit.parts * warp) * Shape::kTile,
-                          unit.parts * Shape::kWarps * Shape::kTile, even.len});
+      places.begin(copy, {unit.sequence, (unit.first + unit.step * warp) * Shape::kTile,
+                          unit.step * Shape::kWarps * Shape::kTile, deal.len});
     }
   }
 
@@ -138,13 +143,14 @@ __device__ inline void ask(const EvenParams& p, Attention<E, Shape>& attention,
 
 // By `threads` threads, of which this is number `thread`.
 template <class E, class Shape>
-__device__ inline void store_even(const EvenParams& p, const Merge<E, Shape>& merge,
-                                  const EvenUnit& unit, int thread, int threads) {
+__device__ inline void store_even(const EvenParams& p, const Even& even,
+                                  const Merge<E, Shape>& merge, const EvenUnit& unit, int thread,
+                                  int threads) {
   merge.for_each_quad(
       p, p.group, thread, threads, [&](int head, int column, float4 o, SoftmaxState state) {
         if (unit.parts > 1) {
           const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
-          store_packet(p, unit.cut(), quad, o, state);
+          store_packet(p, even.shared().slot(even.part), quad, o, state);
         } else {
           store_normalised<E>(p, unit.sequence, unit.head * p.group + head, column, o, state);
         }
@@ -155,48 +161,61 @@ __device__ inline void store_even(const EvenParams& p, const Merge<E, Shape>& me
 template <class E>
 __device__ inline void reduce_cut(const EvenParams& p, const Even& even, const Shares& shares,
                                   const Receiver& receive) {
-  const EvenUnit unit(p, even, -1);
-  const Cut cut = unit.cut();
+  const EvenUnit unit = even.unit(p, -1);
+  const Cut cut = even.shared();
   Reader<E>{p, cut, receive, shares, unit.sequence, unit.head * p.group}.reduce();
 }
 
-template <class E, class Shape, class Copy, class Places>
-__device__ inline void read_units(const EvenParams& p, const Even& even, const Copy& copy,
-                                  EvenFeed<Shape, Copy, Places>& feed, Meeting<E, Shape>& meeting) {
+// All that `deal` has for this block.  With fixed splits the warps meet at the end of each, or else
+// of each unit: `store(merge, unit, split, thread, threads)`.
+template <class E, class Shape, class Feed, class Copy, class Deal, class Store>
+__device__ inline void read_units(const EvenParams& p, const Deal& deal, const Copy& copy,
+                                  Feed& feed, Meeting<E, Shape>& meeting, const Store& store) {
   const int warp = threadIdx.x / 32;
   int stage = 0;
   uint32_t parity = 0;
   Attention<E, Shape> attention;
-  if (even.first_round() < even.whole) ask(p, attention, EvenUnit(p, even, even.first_round()));
+  if (deal.first_round() < deal.rounds()) ask(p, attention, deal.unit(p, deal.first_round()));
 #pragma unroll 1
-  for (int round = even.first_round(); round < even.whole; ++round) {
-    const EvenUnit unit(p, even, round);
+  for (int round = deal.first_round(); round < deal.rounds(); ++round) {
+    const EvenUnit unit = deal.unit(p, round);
+    const bool last_unit = round + 1 == deal.rounds();
     attention.start();
-    if (round + 1 < even.whole) ask(p, attention, EvenUnit(p, even, round + 1));
-    int live = even.len - (unit.part + unit.parts * warp) * Shape::kTile;
+    if (!last_unit) ask(p, attention, deal.unit(p, round + 1));
+    int live = deal.len - (unit.first + unit.step * warp) * Shape::kTile;
     bool bad = false;
+    int begin = 0;
+    int split = 0;
+    bool more;
+    do {
+      const int end = deal.end_of_split(unit, begin);
+      more = Deal::kFixedSplits && end < unit.tiles;
 #pragma unroll 1
-    for (int i = warp; i < unit.tiles; i += Shape::kWarps) {
-      copy.wait(stage, parity);
-      if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
-      attention.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
-      bad |= feed.places.bad(stage);
-      __syncwarp();  // every lane has read the tile
-      feed.fill(stage);
-      live -= unit.parts * Shape::kWarps * Shape::kTile;
-      if (++stage == Shape::kStages) {
-        stage = 0;
-        parity ^= 1;
+      for (int i = begin + warp; i < end; i += Shape::kWarps) {
+        copy.wait(stage, parity);
+        if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
+        attention.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
+        bad |= feed.places.bad(stage);
+        __syncwarp();  // every lane has read the tile
+        feed.fill(stage);
+        live -= unit.step * Shape::kWarps * Shape::kTile;
+        if (++stage == Shape::kStages) {
+          stage = 0;
+          parity ^= 1;
+        }
       }
-    }
-    if (bad) feed.places.poison(attention.l);
-    meeting.enter();
-    meeting.merge().template leave<false>(attention, attention.l, p.group);
-    meeting.merge().leave_states(attention, attention.l);
-    meeting.leave(round + 1 == even.whole,
-                  [&](const Merge<E, Shape>& merge, int thread, int threads) {
-                    store_even(p, merge, unit, thread, threads);
-                  });
+      if (bad) feed.places.poison(attention.l);
+      meeting.enter();
+      meeting.merge().template leave<false>(attention, attention.l, p.group);
+      meeting.merge().leave_states(attention, attention.l);
+      meeting.template leave<Deal::kFixedSplits>(
+          last_unit && !more, [&](const Merge<E, Shape>& merge, int thread, int threads) {
+            store(merge, unit, split, thread, threads);
+          });
+      if (more) attention.reset();
+      begin = end;
+      ++split;
+    } while (more);
   }
 }
 
@@ -216,7 +235,10 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
 
-  read_units(p, even, copy, feed, meeting);
+  read_units(p, even, copy, feed, meeting,
+             [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int, int thread, int threads) {
+               store_even<E>(p, even, merge, unit, thread, threads);
+             });
   let_next_start();
   if (even.parts > 0 && p.one_launch) reduce_cut<E>(p, even, p.shares, {true, true});
 }

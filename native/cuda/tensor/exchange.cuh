@@ -63,6 +63,24 @@ struct Receiver {
   bool restore;  // leaves sentinels for the next launch
 };
 
+// For the packets that have not arrived; true if all have.
+template <int kQuads, int kParts>
+__device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts],
+                           const int64_t (&places)[kQuads][kParts]) {
+#pragma unroll
+  for (int i = 0; i < kQuads; ++i)
+#pragma unroll
+    for (int j = 0; j < kParts; ++j)
+      if (!arrived(packets[i][j])) packets[i][j] = load_packet(p, places[i][j]);
+  bool all = true;
+#pragma unroll
+  for (int i = 0; i < kQuads; ++i)
+#pragma unroll
+    for (int j = 0; j < kParts; ++j)
+      all &= arrived(packets[i][j]);
+  return all;
+}
+
 __device__ inline int threads_log() {
   return 31 - __clz(blockDim.x);
 }
@@ -133,10 +151,10 @@ struct Reader {
           const int of_part = part + j * lanes();
           const int of_quad = quad + i * at_once();
           const bool there = of_part < cut.parts && of_quad < end;
-          places[i][j] = there ? packet_index(p, cut, of_part, of_quad) : -1;
+          places[i][j] = there ? packet_index(p, cut.slot(of_part), of_quad) : -1;
           packets[i][j] = there ? unknown_packet() : empty_packet();
         }
-      while (!ask(packets, places) && receive.wait) {
+      while (!ask(p, packets, places) && receive.wait) {
       }
 #pragma unroll
       for (int i = 0; i < kQuads; ++i) {
@@ -152,24 +170,6 @@ struct Reader {
         }
       }
     }
-  }
-
-  // For the packets that have not arrived; true if all have.
-  template <int kQuads, int kParts>
-  __device__ bool ask(Packet (&packets)[kQuads][kParts],
-                      const int64_t (&places)[kQuads][kParts]) const {
-#pragma unroll
-    for (int i = 0; i < kQuads; ++i)
-#pragma unroll
-      for (int j = 0; j < kParts; ++j)
-        if (!arrived(packets[i][j])) packets[i][j] = load_packet(p, places[i][j]);
-    bool all = true;
-#pragma unroll
-    for (int i = 0; i < kQuads; ++i)
-#pragma unroll
-      for (int j = 0; j < kParts; ++j)
-        all &= arrived(packets[i][j]);
-    return all;
   }
 };
 

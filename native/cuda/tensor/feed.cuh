@@ -9,17 +9,17 @@ namespace flashdec::cuda {
 template <class Shape, class Copy>
 struct Feed {
   const TensorParams& p;
-  const Dealer<Shape>& dealer;
+  const Dealer& dealer;
   const Partition& all;
   const Copy& copy;
   uint32_t ring;  // of this warp: kStages tiles of K and of V
 
-  Walk<Shape> walk;
+  Walk walk;
   int left;  // tiles of this warp to come in the work at hand
   int head;
   Pages<Shape, Copy> places;
 
-  __device__ Feed(const TensorParams& params, const Dealer<Shape>& deal, const Partition& partition,
+  __device__ Feed(const TensorParams& params, const Dealer& deal, const Partition& partition,
                   const Copy& copier, uint32_t first)
       : p(params),
         dealer(deal),

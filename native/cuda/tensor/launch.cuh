@@ -21,7 +21,10 @@ inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
 // known here.
 inline bool may_cut(const Launch& launch) {
   const Schedule& schedule = launch.plan.schedule;
-  if (schedule.split_len != 0 || schedule.max_splits <= 1) return false;
+  if (schedule.max_splits <= 1) return false;
+  if (schedule.split_len != 0)
+    return launch.operands.kv_len != nullptr ||
+           launch.operands.uniform_kv_len > schedule.split_len;
   if (launch.operands.kv_len != nullptr) return true;
   const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
   const int64_t units = unit_count(launch.plan.problem, schedule);
@@ -86,12 +89,19 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.deal = schedule.split_len != 0 ? Deal::kSplits : by_lengths ? Deal::kByLengths : Deal::kRounds;
   p.kv_lens = x.kv_len;
   p.rounds = rounds_of(launch, cut);
-  p.even = schedule.split_len == 0 && problem.group <= shape.heads;
+  const int warps = shape.threads / 32;
+  p.even = problem.group <= shape.heads &&
+           (schedule.split_len == 0 ||
+            (schedule.split_len % (schedule.tile * warps) == 0 && schedule.split_len <= kEvenTokens));
   p.most_parts =
       cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
   p.team = make_divisor(schedule.team);
   p.teams = make_divisor(schedule.grid / schedule.team);
   p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
+  p.all_units = make_divisor(unit_count(problem, schedule));
+  p.grid = make_divisor(schedule.grid);
+  p.block_heads = static_cast<int32_t>(schedule.heads);
+  p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
   p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
@@ -100,16 +110,12 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.page_table_stride = x.page_table_stride;
   p.num_pages = static_cast<int32_t>(problem.num_pages);
   p.q_heads = static_cast<int32_t>(problem.q_heads);
-  const int64_t longest = INT32_MAX / schedule.tile * schedule.tile;
-  const int64_t split_len = std::min(schedule.split_len, longest);
-  if (split_len != 0) p.split_len = make_divisor(split_len);
-  p.split_tiles = static_cast<int32_t>(split_len / schedule.tile);
-  p.max_splits = static_cast<int32_t>(schedule.max_splits);
+  if (schedule.split_len != 0) p.split_len = make_divisor(schedule.split_len);  // up to 2^31
+  p.split_tiles = static_cast<int32_t>(schedule.split_len / schedule.tile);
+  p.levels = static_cast<int32_t>(schedule.levels);
   p.may_cut = cut;
   p.restores = x.prepared_workspace;
   p.status = x.status;
-  p.values = launch.workspace.values;
-  p.states = launch.workspace.states;
   p.records = launch.workspace.records;
   return p;
 }
@@ -148,10 +154,15 @@ void launch_any(const Launch& launch, typename Copy::Source& source) {
   void* arguments[] = {&params, &source};
   enqueue_split(launch,
                 setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>),
-                            {schedule.grid, Shape::kThreads, Shape::kSmem, arguments}),
+                            {schedule.grid, Shape::kThreads, Shape::kSmem + Shape::kFoldBytes,
+                             arguments}),
                 params);
-  if (params.may_cut && !params.one_launch) combine_parts(launch, params, Shape::kThreads);
-  if (schedule.split_len != 0 && schedule.max_splits > 1) combine(launch);
+  if (!params.may_cut || params.one_launch) return;
+  if (schedule.split_len != 0) {
+    combine_tree(launch, params);
+  } else {
+    combine_parts(launch, params, Shape::kThreads);
+  }
 }
 
 template <class E, class Shape, class Copy>

@@ -4,6 +4,7 @@
 
 #include "cuda/copy/barrier.cuh"
 #include "cuda/tensor/finish.cuh"
+#include "cuda/tensor/tree.cuh"
 
 namespace flashdec::cuda {
 
@@ -23,6 +24,10 @@ struct Room {
   }
   __device__ uint32_t barriers() const {
     return shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
+  }
+  // Where nodes of the tree of fixed splits wait.
+  __device__ WaitingRoom<Shape> waiting() const {
+    return {buffers + Shape::kMergeBuffers * Shape::kMergeBytes + Shape::kBarrierBytes};
   }
   __device__ uint32_t copy_barriers() const { return barriers() + warp() * Shape::kStages * 8; }
   __device__ uint32_t meeting_barriers() const {
@@ -60,14 +65,22 @@ struct Meeting {
     if (count >= kBuffers) wait_barrier(full() + 8, parity() ^ 1);
   }
 
+  // Whoever merged the unit before this one is done.
+  __device__ void wait_for_last() const {
+    if (count == 0) return;
+    const int before = count - 1;
+    wait_barrier(barriers + 16 * (before % kBuffers) + 8, before / kBuffers % 2);
+  }
+
   // After: `store(merge, thread, threads)` is called by the threads that store the result, all of
-  // the block's if this is its last unit.
-  template <class Store>
+  // the block's if this is its last unit; with kInOrder after the store of the unit before.
+  template <bool kInOrder, class Store>
   __device__ void leave(bool last, const Store& store) {
     const int lane = threadIdx.x % 32;
     arrive(full());  // every thread for what it wrote itself
     if (last || count % Shape::kWarps == static_cast<int>(threadIdx.x) / 32) {
       wait_barrier(full(), parity());
+      if (kInOrder) wait_for_last();
       store(merge(), last ? static_cast<int>(threadIdx.x) : lane, last ? Shape::kThreads : 32);
       if (!last) arrive(full() + 8);
     }

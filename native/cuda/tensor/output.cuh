@@ -31,8 +31,10 @@ template <class E>
 __device__ inline void store_normalised(const EvenParams& p, int sequence, int head, int column,
                                         float4 o, SoftmaxState state) {
   const float inverse = __frcp_rn(state.l);
+  // A zero is +0, however many empty states it was added to.
   store_quad(output_row<E>(p, sequence, head) + column,
-             {o.x * inverse, o.y * inverse, o.z * inverse, o.w * inverse});
+             {fmaf(o.x, inverse, 0.0f), fmaf(o.y, inverse, 0.0f), fmaf(o.z, inverse, 0.0f),
+              fmaf(o.w, inverse, 0.0f)});
   if (column == 0) store_lse(p, sequence, head, state);
 }
 

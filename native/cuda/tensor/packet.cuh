@@ -30,8 +30,8 @@ struct Packet {
   uint2 state;
 };
 
-__device__ inline int64_t packet_index(const EvenParams& p, const Cut& cut, int part, int quad) {
-  return int64_t{cut.slot(part)} * p.slot_quads + quad;
+__device__ inline int64_t packet_index(const EvenParams& p, int slot, int quad) {
+  return int64_t{slot} * p.slot_quads + quad;
 }
 
 // No part may look like the sentinel, which is a NaN: another NaN takes its place.
@@ -39,9 +39,9 @@ __device__ inline uint32_t as_word(float value) {
   return min(__float_as_uint(value), kSentinel - 1);
 }
 
-__device__ inline void store_packet(const EvenParams& p, const Cut& cut, int quad, float4 o,
+__device__ inline void store_packet(const EvenParams& p, int slot, int quad, float4 o,
                                     SoftmaxState state) {
-  const int64_t index = packet_index(p, cut, cut.part, quad);
+  const int64_t index = packet_index(p, slot, quad);
   reinterpret_cast<uint4*>(p.packets)[index] =
       make_uint4(as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w));
   reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(as_word(state.m), as_word(state.l));

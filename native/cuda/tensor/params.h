@@ -87,11 +87,15 @@ struct TensorParams : EvenParams {
   Deal deal;
   const int32_t* kv_lens;  // or null
   Rounds rounds;           // kRounds
-  bool even;               // tensor/even.cuh serves, where lengths turn out to be equal
+  bool even;               // the lean ways serve, where lengths turn out to be equal
   int32_t most_parts;      // of a unit left over, if it is long enough
   Divisor team;            // blocks that walk the same tokens together
   Divisor teams;
   int32_t team_units;  // of a sequence, for each of a team
+  Divisor all_units;   // of all sequences
+  Divisor grid;
+  int32_t block_heads;  // query heads that a block takes at a time
+  int32_t tile_log;
   int32_t batch;
   int32_t max_kv_len;
   Divisor blocks;  // of query heads in a group
@@ -102,12 +106,10 @@ struct TensorParams : EvenParams {
   int32_t q_heads;
   Divisor split_len;    // kSplits
   int32_t split_tiles;  // of it
-  int32_t max_splits;
+  int32_t levels;       // of their tree, that a block may fold
   bool may_cut;   // units may be shared between blocks of the grid
   bool restores;  // the second launch leaves a prepared workspace as it was
   uint32_t* status;
-  float* values;         // of fixed splits
-  SoftmaxState* states;  // of fixed splits
   CutRecord* records;
 };
 

@@ -6,9 +6,17 @@
 
 namespace flashdec::cuda {
 
+// Levels of the tree of fixed splits that a block folds by itself.
+constexpr int kMostLevels = 3;
+
+constexpr int fewer(int a, int b) {
+  return a < b ? a : b;
+}
+
 // Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a
 // time.
-template <int HeadDim, int Heads, int Stages, int MergeBuffers>
+// `Room` is the shared memory that a block may have.
+template <int HeadDim, int Heads, int Stages, int MergeBuffers, int Room>
 struct TensorShape {
   static constexpr int kHeadDim = HeadDim;
   static constexpr int kHeads = Heads;
@@ -30,16 +38,21 @@ struct TensorShape {
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
   static constexpr int kSmem =
       kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + 1024;  // to align the ring
+
+  // With fixed splits: nodes of the tree that wait for their neighbour, one for each level.
+  static constexpr int kLevelBytes = Heads * (HeadDim / 4) * 24;
+  static constexpr int kLevels = fewer(kMostLevels, (Room - kSmem) / kLevelBytes);
+  static constexpr int kFoldBytes = kLevels * kLevelBytes;
 };
 
 // About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
 constexpr int kStages = 2;
 
 template <int HeadDim, int Heads>
-using TmaShape = TensorShape<HeadDim, Heads, kStages, 2>;
+using TmaShape = TensorShape<HeadDim, Heads, kStages, 2, 227 * 1024>;
 
 // Fits the 99 KB of sm_86, sm_89 and sm_120.
 template <int HeadDim, int Heads>
-using AsyncShape = TensorShape<HeadDim, Heads, kStages, 1>;
+using AsyncShape = TensorShape<HeadDim, Heads, kStages, 1, 99 * 1024>;
 
 }  // namespace flashdec::cuda

@@ -6,33 +6,33 @@
 #include "cuda/tensor/finish.cuh"
 #include "cuda/tensor/output.cuh"
 #include "cuda/tensor/packet.cuh"
+#include "cuda/tensor/tree.cuh"
 
 namespace flashdec::cuda {
 
-enum class Target { kOutput, kPart, kSplit };
+constexpr int kNoSlot = -1;
 
 template <class E, class Shape>
 struct Sink {
   const TensorParams& p;
-  Target target;
   int sequence;
   int first_head;
   int heads;
-  int split;  // kSplit
-  Cut cut;    // kPart
+  int slot;   // of a unit that is shared, or kNoSlot
+  Leaf leaf;  // what the block folds first
+  WaitingRoom<Shape> waiting;
 
   __device__ void put(int head, int column, float4 o, SoftmaxState state) const {
-    if (target == Target::kOutput)
-      return store_normalised<E>(p, sequence, first_head + head, column, o, state);
-    if (target == Target::kPart) {
-      const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
-      store_packet(p, cut, quad, o, state);
+    TreeNode node = {state, o};
+    const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
+    if (!carry(leaf.index, leaf.levels, leaf.last, node,
+               [&](int level) { return waiting.place(level, quad); }))
       return;
+    if (slot == kNoSlot) {
+      store_normalised<E>(p, sequence, first_head + head, column, node.o, node.state);
+    } else {
+      store_packet(p, slot, quad, node.o, node.state);
     }
-    const int64_t row = int64_t{sequence} * p.q_heads + first_head + head;
-    const int64_t index = row * p.max_splits + split;
-    reinterpret_cast<float4*>(p.values)[index * p.row_quads.value + column / 4] = o;
-    if (column == 0) p.states[index] = state;
   }
 
   __device__ void store(const Merge<E, Shape>& merge, int thread, int threads) const {

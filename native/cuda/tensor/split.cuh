@@ -4,9 +4,8 @@
 // end of a unit.  docs/kernels.md derives the shape.
 #pragma once
 
-#include "cuda/tensor/even.cuh"
+#include "cuda/tensor/even_splits.cuh"
 #include "cuda/tensor/feed.cuh"
-#include "cuda/tensor/sink.cuh"
 
 namespace flashdec::cuda {
 
@@ -20,25 +19,15 @@ struct Block {
   using PerHead = float[Shape::kHeadTiles][2];
 
   const TensorParams& p;
-  const Dealer<Shape>& dealer;
+  const Dealer& dealer;
   const Partition& all;
   const Copy& copy;
   Feed<Shape, Copy>& feed;
   Meeting<E, Shape>& meeting;
+  const WaitingRoom<Shape> waiting;
   Warp warp;
   int stage = 0;        // of this warp's next tile
   uint32_t parity = 0;  // of its barrier
-
-  __device__ int first_head(const Work& work) const {
-    const int kv_head = p.blocks.divide(work.unit);
-    const int block = work.unit - kv_head * static_cast<int>(p.blocks.value);
-    return kv_head * p.group + block * Shape::kHeads;
-  }
-  __device__ int heads(const Work& work) const {
-    const int kv_head = p.blocks.divide(work.unit);
-    const int block = work.unit - kv_head * static_cast<int>(p.blocks.value);
-    return min(p.group - block * Shape::kHeads, Shape::kHeads);
-  }
 
   // The tiles of one piece of work, and its sums into the buffer of the meeting.
   __device__ void attend(const Work& work) {
@@ -60,13 +49,13 @@ struct Block {
       step();
       if (--until_flush > 0) continue;
       if (!flushed) meeting.enter();
-      flush(flushed_m, l, flushed, heads(work));
+      flush(flushed_m, l, flushed, heads_of(p, work.unit));
       warp.clear_values();
       until_flush = kFlushTokens / Shape::kTile;
       flushed = true;
     }
     if (!flushed) meeting.enter();
-    flush(flushed_m, l, flushed, heads(work));
+    flush(flushed_m, l, flushed, heads_of(p, work.unit));
     if (bad) feed.places.poison(l);
     meeting.merge().leave_states(warp, l);
   }
@@ -95,26 +84,31 @@ struct Block {
     }
   }
 
-  __device__ Sink<E, Shape> sink_of(const Work& work) const {
-    Sink<E, Shape> sink = {
-        p, Target::kOutput, work.sequence, first_head(work), heads(work), work.part, {}};
-    if (dealer.fixed()) {
-      if (work.parts > 1) sink.target = Target::kSplit;
-      return sink;
-    }
-    sink.cut = cut_of(dealer, all, work);
-    if (sink.cut.parts == 1) return sink;
-    sink.target = Target::kPart;
+  __device__ Sink<E, Shape> sink_of(const Work& work, const Cut& cut) const {
+    Sink<E, Shape> sink = {p,
+                           work.sequence,
+                           first_head_of(p, work.unit),
+                           heads_of(p, work.unit),
+                           kNoSlot,
+                           {0, 0, true},
+                           waiting};
+    if (cut.parts > 1) sink.slot = cut.slot(cut.part);
+    if (!dealer.fixed()) return sink;
+    const int of_node = 1 << all.level;
+    sink.leaf = {work.part & (of_node - 1), all.level, ends_node(work.part, work.parts, all.level)};
+    if (work.parts > of_node)
+      sink.slot = (work.start + (work.part >> all.level)) * static_cast<int>(p.team.value) +
+                  dealer.member();
     return sink;
   }
 
   __device__ void ask(const Work& work) {
-    if (work.len > 0) warp.ask(p, work.sequence, first_head(work), heads(work));
+    if (work.len > 0) warp.ask(p, work.sequence, first_head_of(p, work.unit), heads_of(p, work.unit));
   }
 
   // Everything this block has; what it shares with others is noted in `records`.
   __device__ void run(CutRecord* records) {
-    Walk<Shape> walk(dealer, all);
+    Walk walk(dealer, all);
     Work next;
     bool more = walk.next(dealer, all, next);
     if (more) ask(next);
@@ -123,18 +117,20 @@ struct Block {
       warp.start();
       more = walk.next(dealer, all, next);
       if (more) ask(next);
-      const Sink<E, Shape> sink = sink_of(work);
+      const Cut cut = dealer.fixed() ? Cut{0, 1, 0, 1} : cut_of(dealer, all, work);
+      const Sink<E, Shape> sink = sink_of(work, cut);
       if (work.len <= 0) {
         sink.store_without_attention(work.len < 0);
         continue;
       }
       attend(work);
-      meeting.leave(!more, [&](const Merge<E, Shape>& merge, int thread, int threads) {
-        sink.store(merge, thread, threads);
-      });
-      if (sink.target == Target::kPart && threadIdx.x == 0)
-        records[sink.cut.part == 0 ? 1 : 0] = {sink.cut.parts, sink.cut.part,   sink.cut.stride,
-                                               work.sequence,  sink.first_head, sink.heads};
+      meeting.template leave<true>(
+          !more, [&](const Merge<E, Shape>& merge, int thread, int threads) {
+            sink.store(merge, thread, threads);
+          });
+      if (cut.parts > 1 && threadIdx.x == 0)
+        records[cut.part == 0 ? 1 : 0] = {cut.parts,     cut.part,        cut.stride,
+                                          work.sequence, sink.first_head, sink.heads};
     }
   }
 };
@@ -155,19 +151,24 @@ template <class E, class Shape, class Copy>
 __device__ inline void run_any(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
                                Meeting<E, Shape>& meeting, const Survey& survey) {
   __shared__ CutRecord records[2];
-  if (threadIdx.x < 2) records[threadIdx.x].parts = 0;
-  const Dealer<Shape> dealer = {p};
+  wait_for_previous();
+  if (threadIdx.x == 0) records[0].parts = records[1].parts = 0;  // who writes them later
+  const Dealer dealer = {p};
   const Partition all = dealer.partition(survey);
   Feed<Shape, Copy> feed(p, dealer, all, copy, room.warp_ring());
   feed.next_work();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
-  Block<E, Shape, Copy> block = {p, dealer, all, copy, feed, meeting, {}};
+  Block<E, Shape, Copy> block = {p, dealer, all, copy, feed, meeting, room.waiting(), {}};
   block.run(records);
   let_next_start();
 
   if (!p.may_cut) return;
+  if (dealer.fixed()) {
+    if (p.one_launch) reduce_tree<E>(p, survey, all.level, {true, true});
+    return;
+  }
   __syncthreads();
   if (p.one_launch) {
     for (int i = 0; i < 2; ++i)
@@ -183,15 +184,19 @@ __device__ inline void run_even(const TensorParams& p, const Copy& copy, const R
                                 const Places& places) {
   EvenFeed<Shape, Copy, Places> feed(p, even, copy, places, room.warp_ring());
   feed.next_unit();
+  wait_for_previous();
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kStages; ++stage)
     feed.fill(stage);
-  read_units(p, even, copy, feed, meeting);
+  read_units(p, even, copy, feed, meeting,
+             [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int, int thread, int threads) {
+               store_even<E>(p, even, merge, unit, thread, threads);
+             });
   let_next_start();
   if (!p.may_cut) return;
   if (!p.one_launch) {
     if (threadIdx.x != 0) return;
-    const EvenUnit unit(p, even, -1);
+    const EvenUnit unit = even.unit(p, -1);
     p.records[2 * blockIdx.x] = {
         even.parts > 1 ? even.parts : 0, even.part, 1, unit.sequence, unit.head * p.group, p.group};
     p.records[2 * blockIdx.x + 1].parts = 0;
@@ -206,6 +211,21 @@ __device__ inline int64_t longest_part(const Even& even) {
   return even.whole > 0 ? even.len : int64_t{even.part_tiles} * Shape::kTile;
 }
 
+// Sequences of one length, the lean ways; false if that length is too long.
+template <class E, class Shape, class Copy, class Places>
+__device__ __forceinline__ bool run_equal(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
+                                 Meeting<E, Shape>& meeting, const Survey& survey,
+                                 const Places& places) {
+  if (p.deal == Deal::kSplits) {
+    run_even_splits<E, Shape, Copy>(p, copy, room, meeting, survey, places);
+    return true;
+  }
+  const Even even = even_of<Shape>(p, survey.common);
+  if (longest_part<Shape>(even) > kEvenTokens) return false;
+  run_even<E, Shape, Copy>(p, copy, room, meeting, even, places);
+  return true;
+}
+
 template <class E, class Shape, class Copy>
 __global__ void __launch_bounds__(Shape::kThreads, 1)
     tensor_split(const __grid_constant__ TensorParams p,
@@ -214,17 +234,16 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   const Room<Shape> room(memory);
   const Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
-  wait_for_previous();
-  const Survey survey = Dealer<Shape>{p}.survey();
-  const bool even_lengths = p.even && survey.common > 0;
-  const Even even = even_lengths ? even_of<Shape>(p, survey.common) : Even{};
-  if (even.len == 0 || longest_part<Shape>(even) > kEvenTokens) {
-    run_any(p, copy, room, meeting, survey);
-  } else if (p.page.value == 0) {
-    run_even<E, Shape, Copy>(p, copy, room, meeting, even, RowPlaces{});
-  } else {
-    run_even<E, Shape, Copy>(p, copy, room, meeting, even, Pages<Shape, Copy>(p));
+  if (p.kv_lens != nullptr || p.page.value != 0) wait_for_previous();  // else before the first tile
+  const Survey survey = Dealer{p}.survey();
+  if (p.even && survey.common > 0) {
+    const bool done = p.page.value == 0
+                          ? run_equal<E, Shape, Copy>(p, copy, room, meeting, survey, RowPlaces{})
+                          : run_equal<E, Shape, Copy>(p, copy, room, meeting, survey,
+                                                      Pages<Shape, Copy>(p));
+    if (done) return;
   }
+  run_any(p, copy, room, meeting, survey);
 }
 
 }  // namespace flashdec::cuda

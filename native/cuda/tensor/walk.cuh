@@ -2,23 +2,23 @@
 #pragma once
 
 #include "cuda/tensor/packet.cuh"
+#include "cuda/tensor/tree.cuh"
 #include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
 
 // Steps through the work of this block.  Cheap enough to keep two: one for the loads, which run
 // ahead, and one for the arithmetic.
-template <class Shape>
 struct Walk {
   int next_round;  // rounds: -1 is the part of a unit left over
   int sequence;    // spans, splits: the quantum at hand
   int turn;        // of the team at its sequence
   int len;
   int offset;    // quanta into the turn
-  int position;  // of it in the launch
+  int position;  // of its piece in the launch
   int end;       // of this team's
 
-  __device__ Walk(const Dealer<Shape>& dealer, const Partition& all) {
+  __device__ Walk(const Dealer& dealer, const Partition& all) {
     next_round =
         blockIdx.x < static_cast<unsigned>(all.rounds.left_over * all.rounds.parts) ? -1 : 0;
     if (all.in_rounds) return;
@@ -27,16 +27,27 @@ struct Walk {
     end = all.begin(min(team + 1, static_cast<int>(dealer.p.teams.value)));
     sequence = all.sequence;
     len = all.length;
-    const int each = dealer.quanta(len);
+    const int each = dealer.pieces(len, all.level);
     turn = dealer.p.team_units == 1 ? 0 : all.offset / each;
-    offset = all.offset - turn * each;
+    offset = (all.offset - turn * each) << all.level;
   }
 
-  __device__ bool next(const Dealer<Shape>& dealer, const Partition& all, Work& work) {
-    return all.in_rounds ? next_in_round(dealer, all, work) : next_in_span(dealer, work);
+  __device__ bool next(const Dealer& dealer, const Partition& all, Work& work) {
+    if (all.in_rounds) return next_in_round(dealer, all, work);
+    if (position == end) return false;
+    work.sequence = sequence;
+    work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
+    work.len = len;
+    work.part = offset;
+    work.parts = dealer.quanta(len);
+    work.start = position - (offset >> all.level);
+    const int taken = dealer.fixed() ? take_split(dealer, all, work) : take_span(dealer, work);
+    offset += taken;
+    if (offset == work.parts) advance(dealer);
+    return true;
   }
 
-  __device__ bool next_in_round(const Dealer<Shape>& dealer, const Partition& all, Work& work) {
+  __device__ bool next_in_round(const Dealer& dealer, const Partition& all, Work& work) {
     if (next_round >= all.rounds.whole) return false;
     int index = next_round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
     work.part = 0;
@@ -58,27 +69,23 @@ struct Walk {
     return true;
   }
 
-  __device__ bool next_in_span(const Dealer<Shape>& dealer, Work& work) {
-    if (position == end) return false;
-    const int each = dealer.quanta(len);
-    const bool fixed = dealer.fixed();
-    const int take = min(fixed ? 1 : each - offset, end - position);
-    const int in_quantum = dealer.quantum_tiles();
-    const int first = offset * in_quantum;
-    work.sequence = sequence;
-    work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
-    work.len = len;
-    work.tiles = {first, 1, min(take * in_quantum, dealer.tiles(len) - first)};
-    work.part = offset;
-    work.parts = each;
-    work.start = position - offset;
-    position += take;
-    offset += take;
-    if (offset == each) advance(dealer);
-    return true;
+  // One split; the piece ends with its last one.
+  __device__ int take_split(const Dealer& dealer, const Partition& all, Work& work) {
+    const int first = offset * dealer.p.split_tiles;
+    work.tiles = {first, 1, min(dealer.p.split_tiles, dealer.tiles(len) - first)};
+    if (ends_node(offset, work.parts, all.level)) ++position;
+    return 1;
   }
 
-  __device__ void advance(const Dealer<Shape>& dealer) {
+  // All that this team has of the turn.
+  __device__ int take_span(const Dealer& dealer, Work& work) {
+    const int take = min(work.parts - offset, end - position);
+    work.tiles = {offset, 1, min(take, dealer.tiles(len) - offset)};
+    position += take;
+    return take;
+  }
+
+  __device__ void advance(const Dealer& dealer) {
     offset = 0;
     if (++turn < dealer.p.team_units) return;
     turn = 0;
@@ -87,8 +94,7 @@ struct Walk {
   }
 };
 
-template <class Shape>
-__device__ Cut cut_of(const Dealer<Shape>& dealer, const Partition& all, const Work& work) {
+__device__ inline Cut cut_of(const Dealer& dealer, const Partition& all, const Work& work) {
   const int block = static_cast<int>(blockIdx.x);
   if (all.in_rounds) return {block - work.part, 1, work.part, work.parts};
   const int team = static_cast<int>(dealer.p.team.value);

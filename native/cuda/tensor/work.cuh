@@ -5,7 +5,8 @@
 //   rounds   every length the same: whole units in equal rounds; each one left over is cut into
 //            parts whose tiles interleave, so that neighbours read neighbouring memory together;
 //   spans    lengths differ: the tiles of all sequences in a row, cut into equal spans;
-//   splits   the plan fixes the splits: those of all sequences in a row, cut into equal spans.
+//   splits   the plan fixes the splits: neighbouring ones make a node (tree.cuh), and the nodes of
+//            all sequences in a row are cut into equal spans.
 //
 // A span is walked by a team of blocks, each for another unit of the sequence: heads are neighbours
 // in memory, so that together they read whole rows.  Where a team takes a sequence in several
@@ -35,7 +36,7 @@ struct Work {
   Tiles tiles;
   int part;   // rounds: which of `parts`; splits: which split
   int parts;  // rounds; splits and spans: quanta of the unit
-  int start;  // spans: of the turn, in quanta of the whole launch
+  int start;  // splits and spans: of the turn, in pieces of the whole launch
 };
 
 constexpr int kLengthsDiffer = -2;
@@ -52,34 +53,34 @@ struct Partition {
   bool in_rounds;
   int len;  // rounds: of every sequence, kBadLen too, or kLengthsDiffer
   Rounds rounds;
-  // Spans, splits: quanta of all turns, dealt to teams.
+  // Spans, splits: pieces of all turns, dealt to teams; a piece is 2^level quanta.
+  int level;
   int each;      // to every team
   int rest;      // teams that get one more, the first ones
   int sequence;  // where this team begins
-  int offset;    // quanta into that
+  int offset;    // pieces into that
   int length;    // of that
 
   __device__ int begin(int team) const { return team * each + min(team, rest); }
-  // The team that has a quantum.
+  // The team that has a piece.
   __device__ int owner(int position) const {
     const int larger = rest * (each + 1);
     return position < larger ? position / (each + 1) : rest + (position - larger) / each;
   }
 };
 
-template <class Shape>
 struct Dealer {
   const TensorParams& p;
 
   __device__ bool fixed() const { return p.deal == Deal::kSplits; }
   __device__ int units() const { return static_cast<int>(p.units.value); }
-  __device__ int quantum_tiles() const { return fixed() ? p.split_tiles : 1; }
-  __device__ static int tiles(int len) { return len <= 0 ? 0 : (len - 1) / Shape::kTile + 1; }
+  __device__ int tiles(int len) const { return len <= 0 ? 0 : ((len - 1) >> p.tile_log) + 1; }
   // A sequence without tokens still takes a quantum: someone must write its outputs.
   __device__ int quanta(int len) const {
     if (!fixed()) return max(tiles(len), 1);
     return len <= 0 ? 1 : p.split_len.divide(len - 1) + 1;
   }
+  __device__ int pieces(int len, int level) const { return ((quanta(len) - 1) >> level) + 1; }
   __device__ int length(int sequence) const {
     if (p.kv_lens == nullptr) return p.kv_len;
     const int len = p.kv_lens[sequence];
@@ -123,7 +124,8 @@ struct Dealer {
       const int most = max(tiles(survey.common) / static_cast<int>(kLeastTiles), 1);
       all.rounds = {p.rounds.whole, p.rounds.left_over, min(p.most_parts, most)};
     } else {
-      const int total = survey.quanta * p.team_units;
+      if (fixed()) all.level = fold_level(survey);
+      const int total = pieces(survey, all.level) * p.team_units;
       all.each = p.teams.divide(total);
       all.rest = total - all.each * static_cast<int>(p.teams.value);
       find_start(all, survey);
@@ -131,14 +133,49 @@ struct Dealer {
     return all;
   }
 
+  // Of all sequences, by whole warps.
+  __device__ int pieces(const Survey& survey, int level) const {
+    if (level == 0) return survey.quanta;
+    if (survey.common != kLengthsDiffer) return p.batch * pieces(survey.common, level);
+    int sum = 0;
+#pragma unroll 4
+    for (int b = threadIdx.x % 32; b < p.batch; b += 32)
+      sum += pieces(b < 32 ? survey.first : length(b), level);
+    return __reduce_add_sync(kAllLanes, sum);
+  }
+
+  // How far to fold: a matter of speed alone.  Nodes are dealt whole; more of them are dealt more
+  // evenly, fewer are less to combine.
+  __device__ int fold_level(const Survey& survey) const;
+
   __device__ void find_start(Partition& all, const Survey& survey) const;
 };
 
-template <class Shape>
-__device__ void Dealer<Shape>::find_start(Partition& all, const Survey& survey) const {
+// What a node costs to exchange, in splits.
+constexpr float kNodeCost = 1.0f / 32;
+
+__device__ inline int Dealer::fold_level(const Survey& survey) const {
+  int best = p.levels;
+  float least_cost = INFINITY;
+#pragma unroll 1
+  for (int level = p.levels; level >= 0; --level) {
+    const int all = survey.common != kLengthsDiffer
+                        ? p.batch * pieces(survey.common, level)
+                        : (survey.quanta + p.batch * ((1 << level) - 1) / 2) >> level;
+    const int each = p.grid.divide(all * units() - 1) + 1;
+    if (each > kMostNodes) break;
+    const float cost = static_cast<float>(each) * (static_cast<float>(1 << level) + kNodeCost);
+    if (cost >= least_cost) continue;
+    least_cost = cost;
+    best = level;
+  }
+  return best;
+}
+
+__device__ inline void Dealer::find_start(Partition& all, const Survey& survey) const {
   const int target = all.begin(team());
   if (all.len != kLengthsDiffer) {
-    const int of_sequence = quanta(all.len) * p.team_units;
+    const int of_sequence = pieces(all.len, all.level) * p.team_units;
     all.sequence = p.batch == 1 ? 0 : target / of_sequence;
     all.offset = target - all.sequence * of_sequence;
     all.length = all.len;
@@ -150,7 +187,7 @@ __device__ void Dealer<Shape>::find_start(Partition& all, const Survey& survey) 
   for (int base = 0; base < p.batch; base += 32) {
     const bool there = base + lane < p.batch;
     const int len = base == 0 ? survey.first : there ? length(base + lane) : 0;
-    const int here = there ? quanta(len) * p.team_units : 0;
+    const int here = there ? pieces(len, all.level) * p.team_units : 0;
     int end = here;  // of this lane's sequence
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {

@@ -1,0 +1,240 @@
+// The nodes of fixed splits that blocks left in the workspace become the results: who waits for
+// which, and in which order they are folded.
+//
+// A unit of several nodes is shared between readers: an item is some of its columns.  Items are
+// dealt to the blocks of the grid in turn, whoever wrote the nodes.
+#pragma once
+
+#include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/tree.cuh"
+#include "cuda/tensor/work.cuh"
+
+namespace flashdec::cuda {
+
+__device__ inline int first_head_of(const TensorParams& p, int unit) {
+  const int kv_head = p.blocks.divide(unit);
+  const int block = unit - kv_head * static_cast<int>(p.blocks.value);
+  return kv_head * p.group + block * p.block_heads;
+}
+
+__device__ inline int heads_of(const TensorParams& p, int unit) {
+  const int block = unit - p.blocks.divide(unit) * static_cast<int>(p.blocks.value);
+  return min(p.group - block * p.block_heads, p.block_heads);
+}
+
+// The nodes of one unit: slots first, first + stride, ...
+struct NodeRow {
+  int first;
+  int stride;
+  int count;
+
+  // `pieces_before`: of the sequences before this one.
+  __device__ NodeRow(const TensorParams& p, int pieces_before, int unit, int nodes)
+      : stride(static_cast<int>(p.team.value)), count(nodes) {
+    const int turn = p.team.divide(unit);
+    first = (pieces_before * p.team_units + turn * nodes) * stride + unit - turn * stride;
+  }
+  __device__ int slot(int node) const { return first + node * stride; }
+};
+
+struct PlaceInMemory {
+  TreeNode* node;
+  __device__ TreeNode get() const { return *node; }
+  __device__ void set(const TreeNode& value) const { *node = value; }
+};
+
+__device__ inline TreeNode node_of(const Packet& packet) {
+  return {{__uint_as_float(packet.state.x), __uint_as_float(packet.state.y)},
+          {__uint_as_float(packet.values.x), __uint_as_float(packet.values.y),
+           __uint_as_float(packet.values.z), __uint_as_float(packet.values.w)}};
+}
+
+template <class E>
+struct TreeReader {
+  const TensorParams& p;
+  const Receiver& receive;
+  NodeRow row;
+  Shares shares;
+  int sequence;
+  int first_head;
+
+  __device__ int lanes() const { return 1 << shares.lanes_log; }
+
+  // Share number `share` of the columns.
+  __device__ void reduce(int share) const {
+    const int begin = share << shares.each_log;
+    const int end = min(begin + (1 << shares.each_log), shares.quads);
+    const int at_once = static_cast<int>(blockDim.x) >> shares.lanes_log;
+#pragma unroll 1
+    for (int base = begin; base < end; base += at_once) {  // whole warps go round together
+      const int quad = base + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
+      const TreeNode sum = row.count <= lanes() ? fold_once(quad, end) : fold_in_rounds(quad, end);
+      if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) continue;
+      const int head = p.row_quads.divide(quad);
+      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
+      store_normalised<E>(p, sequence, first_head + head, column, sum.o, sum.state);
+    }
+  }
+
+  __device__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes() - 1); }
+
+  __device__ TreeNode fold_once(int quad, int end) const {
+    TreeNode nodes[1];
+    load(lane(), quad, end, nodes);
+    return gather(nodes[0]);
+  }
+
+  // Each lane takes neighbours, then neighbouring lanes fold theirs, then rounds of that.
+  __device__ TreeNode fold_in_rounds(int quad, int end) const {
+    constexpr int kNodes = 4;
+    TreeNode waiting[31];
+    TreeNode sum;
+    const int each = kNodes << shares.lanes_log;
+    const int first = lane() * kNodes;
+#pragma unroll 1
+    for (int round = 0; round * each < row.count; ++round) {
+      TreeNode nodes[kNodes];
+      load(round * each + first, quad, end, nodes);
+#pragma unroll
+      for (int distance = 1; distance < kNodes; distance *= 2)
+#pragma unroll
+        for (int i = 0; i < kNodes; i += 2 * distance)
+          nodes[i] = fold(nodes[i], nodes[i + distance]);
+      sum = gather(nodes[0]);
+      const bool last = round * each + each >= row.count;
+      carry(round, last ? 32 - __clz(round) : 31, last, sum,
+            [&](int level) { return PlaceInMemory{waiting + level}; });
+    }
+    return sum;
+  }
+
+  // The left of two lanes has the left half; what the right one holds in the end is not used.
+  __device__ TreeNode gather(TreeNode node) const {
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      if (distance >= lanes()) break;
+      const TreeNode right = {{__shfl_down_sync(kAllLanes, node.state.m, distance),
+                               __shfl_down_sync(kAllLanes, node.state.l, distance)},
+                              {__shfl_down_sync(kAllLanes, node.o.x, distance),
+                               __shfl_down_sync(kAllLanes, node.o.y, distance),
+                               __shfl_down_sync(kAllLanes, node.o.z, distance),
+                               __shfl_down_sync(kAllLanes, node.o.w, distance)}};
+      node = fold(node, right);
+    }
+    return node;
+  }
+
+  template <int kNodes>
+  __device__ void load(int first, int quad, int end, TreeNode (&nodes)[kNodes]) const {
+    Packet packets[1][kNodes];
+    int64_t places[1][kNodes];
+#pragma unroll
+    for (int i = 0; i < kNodes; ++i) {
+      const bool there = first + i < row.count && quad < end;
+      places[0][i] =
+          there ? packet_index(p, row.slot(first + i), quad) : int64_t{-1};
+      packets[0][i] = there ? unknown_packet() : empty_packet();
+    }
+    while (!ask(p, packets, places) && receive.wait) {
+    }
+#pragma unroll
+    for (int i = 0; i < kNodes; ++i) {
+      nodes[i] = node_of(packets[0][i]);
+      if (receive.restore && places[0][i] >= 0) put_back(p, places[0][i]);
+    }
+  }
+};
+
+// Packets that a thread asks for, on average, if all of the grid's do.
+__device__ inline int packets_log(const TensorParams& p, int pieces) {
+  const int64_t packets = int64_t{pieces} * static_cast<int>(p.units.value) * p.slot_quads;
+  const int64_t threads = int64_t{gridDim.x} * blockDim.x;
+  const int each = static_cast<int>(min((packets - 1) / threads, int64_t{1} << 20)) + 1;
+  return ceil_log2(each);
+}
+
+// The columns of a unit in 2^n items, each one round of what the threads of a block ask for.
+__device__ inline int items_log(const TensorParams& p, int nodes, int each_log) {
+  const int quads_log = 31 - __clz(p.slot_quads);
+  const int packets = ceil_log2(nodes) + ceil_log2(p.slot_quads);
+  return min(max(packets - threads_log() - each_log, 0), quads_log);
+}
+
+// One item: number `share` of the 2^items_log shares of a unit's columns.
+template <class E>
+__device__ inline void reduce_item(const TensorParams& p, const NodeRow& row, int sequence,
+                                   int unit, int share, int items_log, const Receiver& receive) {
+  const int quads = heads_of(p, unit) * static_cast<int>(p.row_quads.value);
+  const int each_log = ceil_log2(((p.slot_quads - 1) >> items_log) + 1);
+  const int spare_log = max(threads_log() - each_log, 0);
+  const Shares shares = {quads, each_log, min(min(spare_log, ceil_log2(row.count)), 5)};
+  TreeReader<E>{p, receive, row, shares, sequence, first_head_of(p, unit)}.reduce(share);
+}
+
+// All items of this block, where every sequence has as many nodes.
+template <class E>
+__device__ inline void reduce_even_tree(const TensorParams& p, int nodes,
+                                        const Receiver& receive) {
+  if (nodes == 1) return;
+  const int log = items_log(p, nodes, packets_log(p, p.batch * nodes));
+  const int items = static_cast<int>(p.all_units.value) << log;
+#pragma unroll 1
+  for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
+    const int index = item >> log;
+    const int sequence = p.units.divide(index);
+    const int unit = index - sequence * static_cast<int>(p.units.value);
+    const NodeRow row(p, sequence * nodes, unit, nodes);
+    reduce_item<E>(p, row, sequence, unit, item - (index << log), log, receive);
+  }
+}
+
+// All items of this block.  By whole warps, each for itself.  One copy of its code: it runs once, last.
+template <class E>
+__device__ __noinline__ void reduce_tree(const TensorParams& p, const Survey& survey, int level,
+                                   const Receiver& receive) {
+  const Dealer dealer = {p};
+  if (survey.common != kLengthsDiffer)
+    return reduce_even_tree<E>(p, dealer.pieces(survey.common, level), receive);
+  const int lane = threadIdx.x % 32;
+  const int units = static_cast<int>(p.units.value);
+  const int each_log = packets_log(p, dealer.pieces(survey, level));
+  int items_before = 0;
+  int pieces_before = 0;
+  int item = static_cast<int>(blockIdx.x);
+#pragma unroll 1
+  for (int base = 0; base < p.batch; base += 32) {
+    const int mine = base + lane;
+    int nodes = 0;
+    if (mine < p.batch) {
+      nodes = dealer.pieces(base == 0 ? survey.first : dealer.length(mine), level);
+    }
+    const int log = items_log(p, nodes, each_log);
+    const int items = nodes > 1 ? units << log : 0;
+    int items_end = items;
+    int pieces_end = nodes;
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const int more_items = __shfl_up_sync(kAllLanes, items_end, distance);
+      const int more_pieces = __shfl_up_sync(kAllLanes, pieces_end, distance);
+      if (lane >= distance) items_end += more_items;
+      if (lane >= distance) pieces_end += more_pieces;
+    }
+    const int total = __shfl_sync(kAllLanes, items_end, 31);
+#pragma unroll 1
+    for (; item < items_before + total; item += static_cast<int>(gridDim.x)) {
+      const int target = item - items_before;
+      const int found = __ffs(static_cast<int>(__ballot_sync(kAllLanes, items_end > target))) - 1;
+      const int local = target - __shfl_sync(kAllLanes, items_end - items, found);
+      const int found_nodes = __shfl_sync(kAllLanes, nodes, found);
+      const int found_log = __shfl_sync(kAllLanes, log, found);
+      const int start = pieces_before + __shfl_sync(kAllLanes, pieces_end - nodes, found);
+      const int unit = local >> found_log;
+      const NodeRow row(p, start, unit, found_nodes);
+      reduce_item<E>(p, row, base + found, unit, local - (unit << found_log), found_log, receive);
+    }
+    items_before += total;
+    pieces_before += __shfl_sync(kAllLanes, pieces_end, 31);
+  }
+}
+
+}  // namespace flashdec::cuda
