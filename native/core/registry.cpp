@@ -97,6 +97,7 @@ constexpr Kernel sm90_row(const char* name, Dtype element, int64_t max_group,
   Kernel row = sm80_row<HeadDim, Heads>(name, element, max_group, run);
   row.arch = 90;
   row.needs_sm90a = true;
+  row.tile = Shape::kTile;
   row.smem = Shape::kSmem + Shape::kFoldBytes;
   row.levels = Shape::kLevels;
   row.page_multiple = 8;

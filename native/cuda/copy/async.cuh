@@ -68,7 +68,7 @@ struct AsyncCopy {
   __device__ static void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
   __device__ static void wait(int, uint32_t) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(Shape::kStages - 1) : "memory");
+    asm volatile("cp.async.wait_group %0;" ::"n"(Shape::kAhead - 1) : "memory");
     __syncwarp();
   }
 

@@ -88,6 +88,12 @@ __device__ inline Even even_of(const TensorParams& p, int len) {
   return even;
 }
 
+// Where a spare stage is: the one whose tile was taken last.
+template <class Shape>
+__device__ inline int stage_before(int stage) {
+  return (stage == 0 ? Shape::kStages : stage) - 1;
+}
+
 // The loads of one warp, which run ahead of the arithmetic.
 template <class Shape, class Copy, class Places, class Deal = Even>
 struct EvenFeed {
@@ -193,11 +199,12 @@ __device__ inline void read_units(const EvenParams& p, const Deal& deal, const C
 #pragma unroll 1
       for (int i = begin + warp; i < end; i += Shape::kWarps) {
         copy.wait(stage, parity);
+        if (Shape::kAhead < Shape::kStages) feed.fill(stage_before<Shape>(stage));
         if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
         attention.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
         bad |= feed.places.bad(stage);
         __syncwarp();  // every lane has read the tile
-        feed.fill(stage);
+        if (Shape::kAhead == Shape::kStages) feed.fill(stage);
         live -= unit.step * Shape::kWarps * Shape::kTile;
         if (++stage == Shape::kStages) {
           stage = 0;
@@ -232,7 +239,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   feed.next_unit();
   wait_for_previous();
 #pragma unroll 1
-  for (int stage = 0; stage < Shape::kStages; ++stage)
+  for (int stage = 0; stage < Shape::kAhead; ++stage)
     feed.fill(stage);
 
   read_units(p, even, copy, feed, meeting,

@@ -59,7 +59,7 @@ __device__ inline void run_even_splits(const TensorParams& p, const Copy& copy,
   feed.next_unit();
   wait_for_previous();
 #pragma unroll 1
-  for (int stage = 0; stage < Shape::kStages; ++stage)
+  for (int stage = 0; stage < Shape::kAhead; ++stage)
     feed.fill(stage);
   read_units(p, deal, copy, feed, meeting,
              [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int split, int thread,

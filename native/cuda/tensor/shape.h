@@ -14,15 +14,15 @@ constexpr int fewer(int a, int b) {
 }
 
 // Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a
-// time.
-// `Room` is the shared memory that a block may have.
-template <int HeadDim, int Heads, int Stages, int MergeBuffers, int Room>
+// time, Tile tokens that a warp takes at a time.  A warp has Stages tiles, of which Spare are never
+// asked for: so it can ask for the next tile as soon as one arrives, rather than when it is done
+// with it.  `Room` is the shared memory that a block may have.
+template <int HeadDim, int Heads, int Tile, int Stages, int Spare, int MergeBuffers, int Room>
 struct TensorShape {
   static constexpr int kHeadDim = HeadDim;
   static constexpr int kHeads = Heads;
   static constexpr int kHeadTiles = Heads / 8;
-  // Tokens that a warp takes at a time.
-  static constexpr int kTile = HeadDim <= 64 ? 32 : 16;
+  static constexpr int kTile = Tile;
   // Each warp owns its tokens, its ring of tiles and its (m, l, o).
   static constexpr int kWarps = HeadDim <= 128 ? 4 : 2;
   static constexpr int kThreads = 32 * kWarps;
@@ -33,6 +33,7 @@ struct TensorShape {
   static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;
 
   static constexpr int kStages = Stages;
+  static constexpr int kAhead = Stages - Spare;  // tiles on their way
   static constexpr int kWarpRingBytes = Stages * 2 * kTileBytes;
   static constexpr int kRingBytes = kWarps * kWarpRingBytes;
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
@@ -46,13 +47,12 @@ struct TensorShape {
 };
 
 // About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
-constexpr int kStages = 2;
-
 template <int HeadDim, int Heads>
-using TmaShape = TensorShape<HeadDim, Heads, kStages, 2, 227 * 1024>;
+using TmaShape = TensorShape<HeadDim, Heads, HeadDim <= 64 ? 64 : HeadDim <= 128 ? 32 : 16, 2,
+                             HeadDim <= 128 ? 1 : 0, 2, 227 * 1024>;
 
 // Fits the 99 KB of sm_86, sm_89 and sm_120.
 template <int HeadDim, int Heads>
-using AsyncShape = TensorShape<HeadDim, Heads, kStages, 1, 99 * 1024>;
+using AsyncShape = TensorShape<HeadDim, Heads, HeadDim <= 64 ? 32 : 16, 2, 0, 1, 99 * 1024>;
 
 }  // namespace flashdec::cuda

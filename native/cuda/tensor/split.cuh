@@ -41,11 +41,12 @@ struct Block {
 #pragma unroll 1
     for (int i = threadIdx.x / 32; i < work.tiles.count; i += Shape::kWarps, live -= stride) {
       copy.wait(stage, parity);
+      if (Shape::kAhead < Shape::kStages) feed.fill(stage_before<Shape>(stage));
       if (live < Shape::kTile) copy.clear_tail(feed.values(stage), live);
       warp.take(feed.keys(stage), feed.values(stage), p.score_factor, live);
       bad |= feed.places.bad(stage);
       __syncwarp();  // every lane has read the tile
-      feed.fill(stage);
+      if (Shape::kAhead == Shape::kStages) feed.fill(stage);
       step();
       if (--until_flush > 0) continue;
       if (!flushed) meeting.enter();
@@ -158,7 +159,7 @@ __device__ inline void run_any(const TensorParams& p, const Copy& copy, const Ro
   Feed<Shape, Copy> feed(p, dealer, all, copy, room.warp_ring());
   feed.next_work();
 #pragma unroll 1
-  for (int stage = 0; stage < Shape::kStages; ++stage)
+  for (int stage = 0; stage < Shape::kAhead; ++stage)
     feed.fill(stage);
   Block<E, Shape, Copy> block = {p, dealer, all, copy, feed, meeting, room.waiting(), {}};
   block.run(records);
@@ -186,7 +187,7 @@ __device__ inline void run_even(const TensorParams& p, const Copy& copy, const R
   feed.next_unit();
   wait_for_previous();
 #pragma unroll 1
-  for (int stage = 0; stage < Shape::kStages; ++stage)
+  for (int stage = 0; stage < Shape::kAhead; ++stage)
     feed.fill(stage);
   read_units(p, even, copy, feed, meeting,
              [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int, int thread, int threads) {
