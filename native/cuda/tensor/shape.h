@@ -24,7 +24,7 @@ struct TensorShape {
   static constexpr int kHeadTiles = Heads / 8;
   static constexpr int kTile = Tile;
   // Each warp owns its tokens, its ring of tiles and its (m, l, o).
-  static constexpr int kWarps = HeadDim <= 128 ? 4 : 2;
+  static constexpr int kWarps = HeadDim <= 128 || Room > 99 * 1024 ? 4 : 2;
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kTileBytes = kTile * HeadDim * 2;  // of K, and again of V
   static constexpr int kMergeStride = HeadDim + 4;  // floats; + 4 spreads heads over the banks
@@ -49,7 +49,7 @@ struct TensorShape {
 // About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
 template <int HeadDim, int Heads>
 using TmaShape = TensorShape<HeadDim, Heads, HeadDim <= 64 ? 64 : HeadDim <= 128 ? 32 : 16, 2,
-                             HeadDim <= 128 ? 1 : 0, 2, 227 * 1024>;
+                             1, 2, 227 * 1024>;
 
 // Fits the 99 KB of sm_86, sm_89 and sm_120.
 template <int HeadDim, int Heads>

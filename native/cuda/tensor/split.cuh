@@ -235,13 +235,13 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   const Room<Shape> room(memory);
   const Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
-  if (p.kv_lens != nullptr || p.page.value != 0) wait_for_previous();  // else before the first tile
+  const bool paged = p.page.value != 0;
+  if (p.kv_lens != nullptr || paged) wait_for_previous();  // else before the first tile
   const Survey survey = Dealer{p}.survey();
   if (p.even && survey.common > 0) {
-    const bool done = p.page.value == 0
-                          ? run_equal<E, Shape, Copy>(p, copy, room, meeting, survey, RowPlaces{})
-                          : run_equal<E, Shape, Copy>(p, copy, room, meeting, survey,
-                                                      Pages<Shape, Copy>(p));
+    const bool done =
+        paged ? run_equal<E, Shape, Copy>(p, copy, room, meeting, survey, Pages<Shape, Copy>(p))
+              : run_equal<E, Shape, Copy>(p, copy, room, meeting, survey, RowPlaces{});
     if (done) return;
   }
   run_any(p, copy, room, meeting, survey);

@@ -160,9 +160,10 @@ __device__ inline int items_log(const TensorParams& p, int nodes, int each_log) 
   return min(max(packets - threads_log() - each_log, 0), quads_log);
 }
 
-// One item: number `share` of the 2^items_log shares of a unit's columns.
+// One item: number `share` of the 2^items_log shares of a unit's columns.  One copy of its code: it
+// runs once, last.
 template <class E>
-__device__ inline void reduce_item(const TensorParams& p, const NodeRow& row, int sequence,
+__device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& row, int sequence,
                                    int unit, int share, int items_log, const Receiver& receive) {
   const int quads = heads_of(p, unit) * static_cast<int>(p.row_quads.value);
   const int each_log = ceil_log2(((p.slot_quads - 1) >> items_log) + 1);
@@ -188,9 +189,9 @@ __device__ inline void reduce_even_tree(const TensorParams& p, int nodes,
   }
 }
 
-// All items of this block.  By whole warps, each for itself.  One copy of its code: it runs once, last.
+// All items of this block.  By whole warps, each for itself.
 template <class E>
-__device__ __noinline__ void reduce_tree(const TensorParams& p, const Survey& survey, int level,
+__device__ inline void reduce_tree(const TensorParams& p, const Survey& survey, int level,
                                    const Receiver& receive) {
   const Dealer dealer = {p};
   if (survey.common != kLengthsDiffer)

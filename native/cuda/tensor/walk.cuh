@@ -34,16 +34,17 @@ struct Walk {
 
   __device__ bool next(const Dealer& dealer, const Partition& all, Work& work) {
     if (all.in_rounds) return next_in_round(dealer, all, work);
-    if (position == end) return false;
-    work.sequence = sequence;
-    work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
-    work.len = len;
-    work.part = offset;
-    work.parts = dealer.quanta(len);
-    work.start = position - (offset >> all.level);
-    const int taken = dealer.fixed() ? take_split(dealer, all, work) : take_span(dealer, work);
-    offset += taken;
-    if (offset == work.parts) advance(dealer);
+    do {
+      if (position == end) return false;
+      work.sequence = sequence;
+      work.unit = turn * static_cast<int>(dealer.p.team.value) + dealer.member();
+      work.len = len;
+      work.part = offset;
+      work.parts = dealer.quanta(len);
+      work.start = position - (offset >> all.level);
+      offset += dealer.fixed() ? take_split(dealer, all, work) : take_span(dealer, work);
+      if (offset == work.parts) advance(dealer);
+    } while (work.len > 0 && work.tiles.count == 0);  // a beginning alone
     return true;
   }
 
@@ -80,7 +81,9 @@ struct Walk {
   // All that this team has of the turn.
   __device__ int take_span(const Dealer& dealer, Work& work) {
     const int take = min(work.parts - offset, end - position);
-    work.tiles = {offset, 1, min(take, dealer.tiles(len) - offset)};
+    const int lead = dealer.lead(len);
+    const int first = max(offset - lead, 0);
+    work.tiles = {first, 1, len > 0 ? max(offset + take - lead, 0) - first : 0};
     position += take;
     return take;
   }
@@ -98,8 +101,9 @@ __device__ inline Cut cut_of(const Dealer& dealer, const Partition& all, const W
   const int block = static_cast<int>(blockIdx.x);
   if (all.in_rounds) return {block - work.part, 1, work.part, work.parts};
   const int team = static_cast<int>(dealer.p.team.value);
-  if (work.tiles.count == work.parts) return {block, team, 0, 1};
-  const int first = all.owner(work.start);
+  const int lead = dealer.lead(work.len);
+  if (work.tiles.count + lead >= work.parts) return {block, team, 0, 1};
+  const int first = all.owner(work.start + lead);
   const int last = all.owner(work.start + work.parts - 1);
   return {first * team + dealer.member(), team, dealer.team() - first, last - first + 1};
 }

@@ -22,6 +22,9 @@ namespace flashdec::cuda {
 
 constexpr int kBadLen = -1;
 
+// In spans, a new sequence takes a block as long as this many tiles more.
+constexpr int kBeginning = 1;
+
 // Tiles first, first + step, ..., `count` of them.
 struct Tiles {
   int first;
@@ -75,10 +78,12 @@ struct Dealer {
   __device__ bool fixed() const { return p.deal == Deal::kSplits; }
   __device__ int units() const { return static_cast<int>(p.units.value); }
   __device__ int tiles(int len) const { return len <= 0 ? 0 : ((len - 1) >> p.tile_log) + 1; }
+  // Quanta before the first tile of a sequence: what it costs to begin one.
+  __device__ int lead(int len) const { return !fixed() && len > 0 ? kBeginning : 0; }
   // A sequence without tokens still takes a quantum: someone must write its outputs.
   __device__ int quanta(int len) const {
-    if (!fixed()) return max(tiles(len), 1);
-    return len <= 0 ? 1 : p.split_len.divide(len - 1) + 1;
+    if (len <= 0) return 1;
+    return fixed() ? p.split_len.divide(len - 1) + 1 : kBeginning + tiles(len);
   }
   __device__ int pieces(int len, int level) const { return ((quanta(len) - 1) >> level) + 1; }
   __device__ int length(int sequence) const {
