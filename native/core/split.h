@@ -33,9 +33,9 @@ FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
   return (len + length - 1) / length;
 }
 
-// Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block folds
-// 2^level neighbours into a node before others see them; this many nodes a block are enough, so
-// that the partial results of a launch do not grow with the batch.
+// Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block
+// folds 2^level neighbours into a node before others see them; this many nodes a block are enough,
+// so that the partial results of a launch do not grow with the batch.
 constexpr int64_t kMostNodes = 32;
 
 // Nodes that a launch leaves for the combine, at most.

@@ -70,6 +70,10 @@ class Backend:
     def variables(self, kernel: str) -> dict[str, str]:
         return {}
 
+    def refusal(self, kernel: str) -> str:
+        """Why the machine at hand cannot run a kernel; empty if it can."""
+        return ""
+
     def preference(self, case: Case, kernel: str, more: dict[str, Any]) -> flashdec.PlanPreference:
         return case.preference(prefer_backend=self.name, **more)
 
@@ -148,6 +152,15 @@ class Cpu(Backend):
 
     def variables(self, kernel: str) -> dict[str, str]:
         return {"FLASHDEC_ISA": kernel} if kernel else {}
+
+    def refusal(self, kernel: str) -> str:
+        desc = flashdec.Descriptor.new(batch=1, heads=1, max_kv_len=1, head_dim=1)
+        with environment(**self.variables(kernel)):
+            try:
+                flashdec.Plan.select(desc, flashdec.PlanPreference(prefer_backend=self.name))
+            except flashdec.UnsupportedError as error:
+                return str(error)
+        return ""
 
     def carry(self, array: Any) -> Any:
         return array

@@ -119,10 +119,11 @@ void unit_dirty_stack(int32_t byte) {
 
 void unit_kernel(uint32_t index, UnitKernel* out) {
   const Kernel& row = kernel_table().rows[index];
-  *out = {row.arch,      row.needs_sm90a,  row.layout,        row.element,    row.max_head_dim,
-          row.alignment, row.tile,         row.heads,         row.smem,       row.blocks_per_sm,
-          row.max_group, row.row_multiple, row.page_multiple, row.persistent,
-          static_cast<uint32_t>(row.levels)};
+  *out = {row.arch,          row.needs_sm90a,  row.layout,
+          row.element,       row.max_head_dim, row.alignment,
+          row.tile,          row.heads,        row.smem,
+          row.blocks_per_sm, row.max_group,    row.row_multiple,
+          row.page_multiple, row.persistent,   static_cast<uint32_t>(row.levels)};
 }
 
 // Whether a CUDA kernel that is not in the table would be chosen.

@@ -18,8 +18,7 @@ struct EvenSplits {
 
   static constexpr bool kFixedSplits = true;
 
-  __device__ EvenSplits(const TensorParams& p, const Survey& survey)
-      : all(p), len(survey.common) {
+  __device__ EvenSplits(const TensorParams& p, const Survey& survey) : all(p), len(survey.common) {
     const Dealer dealer = {p};
     level = dealer.fold_level(survey);
     tiles = dealer.tiles(len);
@@ -61,21 +60,21 @@ __device__ inline void run_even_splits(const TensorParams& p, const Copy& copy,
 #pragma unroll 1
   for (int stage = 0; stage < Shape::kAhead; ++stage)
     feed.fill(stage);
-  read_units(p, deal, copy, feed, meeting,
-             [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int split, int thread,
-                 int threads) {
-               const bool last = (split + 1) * p.split_tiles >= unit.tiles;
-               const NodeRow row(p, unit.sequence * deal.nodes, unit.head, deal.nodes);
-               const int node = unit.first / deal.node_tiles();
-               const Sink<E, Shape> sink = {p,
-                                            unit.sequence,
-                                            unit.head * p.group,
-                                            p.group,
-                                            deal.nodes > 1 ? row.slot(node) : kNoSlot,
-                                            {split, deal.level, last},
-                                            room.waiting()};
-               sink.store(merge, thread, threads);
-             });
+  read_units(
+      p, deal, copy, feed, meeting,
+      [&](const Merge<E, Shape>& merge, const EvenUnit& unit, int split, int thread, int threads) {
+        const bool last = (split + 1) * p.split_tiles >= unit.tiles;
+        const NodeRow row(p, unit.sequence * deal.nodes, unit.head, deal.nodes);
+        const int node = unit.first / deal.node_tiles();
+        const Sink<E, Shape> sink = {p,
+                                     unit.sequence,
+                                     unit.head * p.group,
+                                     p.group,
+                                     deal.nodes > 1 ? row.slot(node) : kNoSlot,
+                                     {split, deal.level, last},
+                                     room.waiting()};
+        sink.store(merge, thread, threads);
+      });
   let_next_start();
   if (p.one_launch) reduce_even_tree<E>(p, deal.nodes, {true, true});
 }

@@ -23,8 +23,7 @@ inline bool may_cut(const Launch& launch) {
   const Schedule& schedule = launch.plan.schedule;
   if (schedule.max_splits <= 1) return false;
   if (schedule.split_len != 0)
-    return launch.operands.kv_len != nullptr ||
-           launch.operands.uniform_kv_len > schedule.split_len;
+    return launch.operands.kv_len != nullptr || launch.operands.uniform_kv_len > schedule.split_len;
   if (launch.operands.kv_len != nullptr) return true;
   const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
   const int64_t units = unit_count(launch.plan.problem, schedule);
@@ -91,8 +90,8 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut, const Ker
   p.rounds = rounds_of(launch, cut);
   const int warps = shape.threads / 32;
   p.even = problem.group <= shape.heads &&
-           (schedule.split_len == 0 ||
-            (schedule.split_len % (schedule.tile * warps) == 0 && schedule.split_len <= kEvenTokens));
+           (schedule.split_len == 0 || (schedule.split_len % (schedule.tile * warps) == 0 &&
+                                        schedule.split_len <= kEvenTokens));
   p.most_parts =
       cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
   p.team = make_divisor(schedule.team);
@@ -152,11 +151,11 @@ void launch_any(const Launch& launch, typename Copy::Source& source) {
   TensorParams params =
       make_tensor_params(launch, may_cut(launch), {Shape::kHeads, Shape::kThreads});
   void* arguments[] = {&params, &source};
-  enqueue_split(launch,
-                setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>),
-                            {schedule.grid, Shape::kThreads, Shape::kSmem + Shape::kFoldBytes,
-                             arguments}),
-                params);
+  enqueue_split(
+      launch,
+      setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>),
+                  {schedule.grid, Shape::kThreads, Shape::kSmem + Shape::kFoldBytes, arguments}),
+      params);
   if (!params.may_cut || params.one_launch) return;
   if (schedule.split_len != 0) {
     combine_tree(launch, params);

@@ -107,8 +107,8 @@ struct TensorParams : EvenParams {
   Divisor split_len;    // kSplits
   int32_t split_tiles;  // of it
   int32_t levels;       // of their tree, that a block may fold
-  bool may_cut;   // units may be shared between blocks of the grid
-  bool restores;  // the second launch leaves a prepared workspace as it was
+  bool may_cut;         // units may be shared between blocks of the grid
+  bool restores;        // the second launch leaves a prepared workspace as it was
   uint32_t* status;
   CutRecord* records;
 };

@@ -48,8 +48,11 @@ struct TensorShape {
 
 // About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
 template <int HeadDim, int Heads>
-using TmaShape = TensorShape<HeadDim, Heads, HeadDim <= 64 ? 64 : HeadDim <= 128 ? 32 : 16, 2,
-                             1, 2, 227 * 1024>;
+using TmaShape = TensorShape<HeadDim, Heads,
+                             HeadDim <= 64    ? 64
+                             : HeadDim <= 128 ? 32
+                                              : 16,
+                             2, 1, 2, 227 * 1024>;
 
 // Fits the 99 KB of sm_86, sm_89 and sm_120.
 template <int HeadDim, int Heads>

@@ -104,7 +104,8 @@ struct Block {
   }
 
   __device__ void ask(const Work& work) {
-    if (work.len > 0) warp.ask(p, work.sequence, first_head_of(p, work.unit), heads_of(p, work.unit));
+    if (work.len > 0)
+      warp.ask(p, work.sequence, first_head_of(p, work.unit), heads_of(p, work.unit));
   }
 
   // Everything this block has; what it shares with others is noted in `records`.
@@ -125,10 +126,8 @@ struct Block {
         continue;
       }
       attend(work);
-      meeting.template leave<true>(
-          !more, [&](const Merge<E, Shape>& merge, int thread, int threads) {
-            sink.store(merge, thread, threads);
-          });
+      meeting.template leave<true>(!more, [&](const Merge<E, Shape>& merge, int thread,
+                                              int threads) { sink.store(merge, thread, threads); });
       if (cut.parts > 1 && threadIdx.x == 0)
         records[cut.part == 0 ? 1 : 0] = {cut.parts,     cut.part,        cut.stride,
                                           work.sequence, sink.first_head, sink.heads};
@@ -214,9 +213,9 @@ __device__ inline int64_t longest_part(const Even& even) {
 
 // Sequences of one length, the lean ways; false if that length is too long.
 template <class E, class Shape, class Copy, class Places>
-__device__ __forceinline__ bool run_equal(const TensorParams& p, const Copy& copy, const Room<Shape>& room,
-                                 Meeting<E, Shape>& meeting, const Survey& survey,
-                                 const Places& places) {
+__device__ __forceinline__ bool run_equal(const TensorParams& p, const Copy& copy,
+                                          const Room<Shape>& room, Meeting<E, Shape>& meeting,
+                                          const Survey& survey, const Places& places) {
   if (p.deal == Deal::kSplits) {
     run_even_splits<E, Shape, Copy>(p, copy, room, meeting, survey, places);
     return true;

@@ -1,7 +1,7 @@
-// Fixed splits are the leaves of a binary tree over the sequence: node i of level n folds the leaves
-// i 2^n to (i + 1) 2^n - 1, and one whose right half does not exist is its left half.  So no bit
-// depends on which node a block of threads, a warp or a lane folds, as long as each is folded from
-// its own two halves.
+// Fixed splits are the leaves of a binary tree over the sequence: node i of level n folds the
+// leaves i 2^n to (i + 1) 2^n - 1, and one whose right half does not exist is its left half.  So no
+// bit depends on which node a block of threads, a warp or a lane folds, as long as each is folded
+// from its own two halves.
 #pragma once
 
 #include "cuda/tensor/output.cuh"

@@ -131,8 +131,7 @@ struct TreeReader {
 #pragma unroll
     for (int i = 0; i < kNodes; ++i) {
       const bool there = first + i < row.count && quad < end;
-      places[0][i] =
-          there ? packet_index(p, row.slot(first + i), quad) : int64_t{-1};
+      places[0][i] = there ? packet_index(p, row.slot(first + i), quad) : int64_t{-1};
       packets[0][i] = there ? unknown_packet() : empty_packet();
     }
     while (!ask(p, packets, places) && receive.wait) {
@@ -164,7 +163,8 @@ __device__ inline int items_log(const TensorParams& p, int nodes, int each_log) 
 // runs once, last.
 template <class E>
 __device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& row, int sequence,
-                                   int unit, int share, int items_log, const Receiver& receive) {
+                                         int unit, int share, int items_log,
+                                         const Receiver& receive) {
   const int quads = heads_of(p, unit) * static_cast<int>(p.row_quads.value);
   const int each_log = ceil_log2(((p.slot_quads - 1) >> items_log) + 1);
   const int spare_log = max(threads_log() - each_log, 0);
@@ -174,8 +174,7 @@ __device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& r
 
 // All items of this block, where every sequence has as many nodes.
 template <class E>
-__device__ inline void reduce_even_tree(const TensorParams& p, int nodes,
-                                        const Receiver& receive) {
+__device__ inline void reduce_even_tree(const TensorParams& p, int nodes, const Receiver& receive) {
   if (nodes == 1) return;
   const int log = items_log(p, nodes, packets_log(p, p.batch * nodes));
   const int items = static_cast<int>(p.all_units.value) << log;
