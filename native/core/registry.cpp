@@ -97,7 +97,6 @@ constexpr Kernel sm90_row(const char* name, Dtype element, int64_t max_group,
   Kernel row = sm80_row<HeadDim, Heads>(name, element, max_group, run);
   row.arch = 90;
   row.needs_sm90a = true;
-  row.tile = Shape::kTile;
   row.smem = Shape::kSmem + Shape::kFoldBytes;
   row.levels = Shape::kLevels;
   row.page_multiple = 8;
@@ -109,12 +108,16 @@ constexpr Kernel kKernels[] = {
 #if FLASHDEC_WITH_SM90A
     sm90_row<64, 8>("cuda_sm90_bf16_d64_h8", BF16, 8, cuda::run_sm90_bf16_d64_h8),
     sm90_row<64, 16>("cuda_sm90_bf16_d64_h16", BF16, 0, cuda::run_sm90_bf16_d64_h16),
+    sm90_row<96, 8>("cuda_sm90_bf16_d96_h8", BF16, 8, cuda::run_sm90_bf16_d96_h8),
+    sm90_row<96, 16>("cuda_sm90_bf16_d96_h16", BF16, 0, cuda::run_sm90_bf16_d96_h16),
     sm90_row<128, 8>("cuda_sm90_bf16_d128_h8", BF16, 8, cuda::run_sm90_bf16_d128_h8),
     sm90_row<128, 16>("cuda_sm90_bf16_d128_h16", BF16, 0, cuda::run_sm90_bf16_d128_h16),
     sm90_row<192, 8>("cuda_sm90_bf16_d192_h8", BF16, 0, cuda::run_sm90_bf16_d192_h8),
     sm90_row<256, 8>("cuda_sm90_bf16_d256_h8", BF16, 0, cuda::run_sm90_bf16_d256_h8),
     sm90_row<64, 8>("cuda_sm90_f16_d64_h8", F16, 8, cuda::run_sm90_f16_d64_h8),
     sm90_row<64, 16>("cuda_sm90_f16_d64_h16", F16, 0, cuda::run_sm90_f16_d64_h16),
+    sm90_row<96, 8>("cuda_sm90_f16_d96_h8", F16, 8, cuda::run_sm90_f16_d96_h8),
+    sm90_row<96, 16>("cuda_sm90_f16_d96_h16", F16, 0, cuda::run_sm90_f16_d96_h16),
     sm90_row<128, 8>("cuda_sm90_f16_d128_h8", F16, 8, cuda::run_sm90_f16_d128_h8),
     sm90_row<128, 16>("cuda_sm90_f16_d128_h16", F16, 0, cuda::run_sm90_f16_d128_h16),
     sm90_row<192, 8>("cuda_sm90_f16_d192_h8", F16, 0, cuda::run_sm90_f16_d192_h8),
@@ -123,12 +126,16 @@ constexpr Kernel kKernels[] = {
 #if FLASHDEC_WITH_CUDA
     sm80_row<64, 8>("cuda_sm80_bf16_d64_h8", BF16, 8, cuda::run_sm80_bf16_d64_h8),
     sm80_row<64, 16>("cuda_sm80_bf16_d64_h16", BF16, 0, cuda::run_sm80_bf16_d64_h16),
+    sm80_row<96, 8>("cuda_sm80_bf16_d96_h8", BF16, 8, cuda::run_sm80_bf16_d96_h8),
+    sm80_row<96, 16>("cuda_sm80_bf16_d96_h16", BF16, 0, cuda::run_sm80_bf16_d96_h16),
     sm80_row<128, 8>("cuda_sm80_bf16_d128_h8", BF16, 8, cuda::run_sm80_bf16_d128_h8),
     sm80_row<128, 16>("cuda_sm80_bf16_d128_h16", BF16, 0, cuda::run_sm80_bf16_d128_h16),
     sm80_row<192, 8>("cuda_sm80_bf16_d192_h8", BF16, 0, cuda::run_sm80_bf16_d192_h8),
     sm80_row<256, 8>("cuda_sm80_bf16_d256_h8", BF16, 0, cuda::run_sm80_bf16_d256_h8),
     sm80_row<64, 8>("cuda_sm80_f16_d64_h8", F16, 8, cuda::run_sm80_f16_d64_h8),
     sm80_row<64, 16>("cuda_sm80_f16_d64_h16", F16, 0, cuda::run_sm80_f16_d64_h16),
+    sm80_row<96, 8>("cuda_sm80_f16_d96_h8", F16, 8, cuda::run_sm80_f16_d96_h8),
+    sm80_row<96, 16>("cuda_sm80_f16_d96_h16", F16, 0, cuda::run_sm80_f16_d96_h16),
     sm80_row<128, 8>("cuda_sm80_f16_d128_h8", F16, 8, cuda::run_sm80_f16_d128_h8),
     sm80_row<128, 16>("cuda_sm80_f16_d128_h16", F16, 0, cuda::run_sm80_f16_d128_h16),
     sm80_row<192, 8>("cuda_sm80_f16_d192_h8", F16, 0, cuda::run_sm80_f16_d192_h8),

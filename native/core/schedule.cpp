@@ -14,37 +14,21 @@ constexpr int64_t kLeastBalancedSplit = 64;
 // The combine reads every split of a row in turn; beyond this it would show.
 constexpr int64_t kMostBalancedSplits = 128;
 
-// The heads of a cache are neighbours in memory, so blocks that read the same tokens of several
-// heads should do so at the same time: as many as divide a sequence's units and leave few blocks
-// idle.
-int64_t team_of(int64_t units, int64_t grid) {
-  int64_t team = std::min(units, grid);
-  const auto serves = [&](int64_t size) {
-    return units % size == 0 && grid / size * size * 20 >= grid * 19;
-  };
-  while (team > 1 && !serves(team))
-    --team;
-  return team;
-}
-
 Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
   Schedule schedule = {};
   schedule.tile = kernel.tile;
   if (!kernel.persistent) return schedule;
   schedule.grid = device.sm_count * kernel.blocks_per_sm;
   schedule.heads = std::min(problem.group, kernel.heads);
-  const int64_t units = problem.kv_heads * ceil_div(problem.group, kernel.heads);
-  schedule.team = team_of(units, schedule.grid);
+  schedule.levels = kernel.levels;
   return schedule;
 }
 
 Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& device,
                int64_t split_len) {
   Schedule schedule = grid_of(problem, kernel, device);
-  schedule.tile = kernel.tile;
   schedule.split_len = round_up(split_len, kernel.tile);
   schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
-  if (schedule.grid != 0) schedule.levels = kernel.levels;
   return schedule;
 }
 

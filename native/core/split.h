@@ -15,8 +15,7 @@ struct Schedule {
   int64_t tile;        // splits begin at multiples of it
   int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
   int64_t heads;       // query heads that such a block takes at a time
-  int64_t team;        // blocks that walk the same tokens together, each for another head
-  int64_t levels;      // such a block folds up to 2^levels neighbouring splits of split_len
+  int64_t levels;      // such a block folds up to 2^levels neighbouring splits
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.
@@ -33,18 +32,41 @@ FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
   return (len + length - 1) / length;
 }
 
-// Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block
-// folds 2^level neighbours into a node before others see them; this many nodes a block are enough,
-// so that the partial results of a launch do not grow with the batch.
+// A persistent kernel's splits, where the plan does not fix them: this many tokens, doubled a few
+// times as long as two are left for every block.
+constexpr int64_t kQuantum = 128;
+constexpr int kMostGrowth = 2;
+
+// `quanta` of all sequences together.
+FLASHDEC_INLINE int split_growth(int64_t quanta, int64_t units, int64_t blocks) {
+  int growth = kMostGrowth;
+  while (growth > 0 && (quanta >> growth) * units < 2 * blocks)
+    --growth;
+  return growth;
+}
+
+// Splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block folds
+// 2^level neighbours into a node before others see them, as few as leave it no more nodes than
+// this: so the partial results of a launch do not grow with the batch.
 constexpr int64_t kMostNodes = 32;
 
-// Nodes that a launch leaves for the combine, at most.
-FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t units) {
-  const int64_t splits = units * schedule.max_splits;
+FLASHDEC_INLINE int node_level(int64_t splits, int64_t units, int64_t blocks, int levels) {
+  int level = 0;
+  while (level < levels && (splits * units >> level) > kMostNodes * blocks)
+    ++level;
+  return level;
+}
+
+// Nodes that a launch leaves for the combine, at most: the two functions above round down, and
+// every sequence of a unit rounds up.
+FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t all_units, int64_t max_len) {
+  const bool grows = schedule.split_len == 0;
+  const int64_t quantum = grows ? kQuantum : schedule.split_len;
+  const int64_t quanta = all_units * ((max_len + quantum - 1) / quantum);
+  const int64_t folded = quanta >> (schedule.levels + (grows ? kMostGrowth : 0));
   const int64_t wanted = kMostNodes * schedule.grid;
-  const int64_t folded = splits >> schedule.levels;
-  const int64_t most = (wanted > folded ? wanted : folded) + units;
-  return splits < most ? splits : most;
+  const int64_t most = (wanted > folded ? wanted : folded) + 2 * all_units + 1;
+  return quanta < most ? quanta : most;
 }
 
 // How a grid of blocks shares units of equal length: whole ones in rounds, and those left over cut

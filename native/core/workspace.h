@@ -19,31 +19,19 @@ struct WorkspaceLayout {
   int64_t values;   // offset of float[batch][q_heads][max_splits][head_dim_v]
   int64_t packets;  // offset of float[slots][heads][head_dim_v / 4][4]
   int64_t headers;  // offset of SoftmaxState[slots][heads][head_dim_v / 4]
-  int64_t records;  // offset of CutRecord[slots], unless the plan fixes the splits
   int64_t bytes;    // 0 where nothing is split
 };
 
 WorkspaceLayout lay_out_workspace(const Problem& problem, const Schedule& schedule);
 
-// A block's part of a unit that it shares with its neighbours.
-struct CutRecord {
-  int32_t parts;  // 0: none
-  int32_t part;
-  int32_t stride;  // from the block of one part to that of the next
-  int32_t sequence;
-  int32_t first_head;
-  int32_t heads;
-};
-
 // The partial results of the splits; all null where nothing is split.  Persistent kernels use the
-// second three, others the first two.
+// last two, others the first two.
 struct Workspace {
   void* base;
   SoftmaxState* states;
   float* values;
   float* packets;
   SoftmaxState* headers;
-  CutRecord* records;
 };
 
 Workspace open_workspace(const WorkspaceLayout& layout, void* base);

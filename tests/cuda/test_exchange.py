@@ -21,7 +21,8 @@ pytestmark = [
 
 UNEVEN = Case("bfloat16", 4, 4, 4, 128, 128, 5000, (5000, 1777, 0, 300), 16, seed=3)
 EVEN = Case("float16", 2, 2, 4, 128, 128, 6000, 6000, seed=4)
-CASES = {"uneven": UNEVEN, "even": EVEN}
+FIXED = replace(UNEVEN, batch_invariant=True)
+CASES = {"uneven": UNEVEN, "even": EVEN, "fixed splits": FIXED}
 SECONDS = 20.0  # far more than any of this takes, far less than for ever
 
 
@@ -93,14 +94,6 @@ def test_one_workspace_serves_plans_in_turn() -> None:
         exchange.run()
         torch.cuda.synchronize()
         exchange.check()
-
-
-def test_fixed_splits_leave_a_prepared_workspace_as_it_was() -> None:
-    exchange = Exchange(UNEVEN)
-    fixed = replace(UNEVEN, batch_invariant=True)
-    result = Cuda().run(fixed, build(fixed), "exchange")  # checks it
-    assert result.plan.info.launches == 2
-    assert exchange.plan.info.launches == 1
 
 
 def test_check_finds_a_workspace_that_is_not_prepared() -> None:

@@ -13,7 +13,7 @@ from kit.case import DTYPES, Case
 from kit.compare import check
 
 # What the rows of the table differ in: the class of head_dim and the size of the group.
-SHAPES = [(64, 4), (64, 12), (128, 4), (128, 12), (192, 4), (256, 4)]
+SHAPES = [(64, 4), (64, 12), (96, 4), (96, 12), (128, 4), (128, 12), (192, 4), (256, 4)]
 
 
 def cases() -> list[Case]:

@@ -34,24 +34,32 @@ NOT_RUN(run_reference_f32)
 namespace flashdec::cuda {
 NOT_RUN(run_sm80_bf16_d64_h8)
 NOT_RUN(run_sm80_bf16_d64_h16)
+NOT_RUN(run_sm80_bf16_d96_h8)
+NOT_RUN(run_sm80_bf16_d96_h16)
 NOT_RUN(run_sm80_bf16_d128_h8)
 NOT_RUN(run_sm80_bf16_d128_h16)
 NOT_RUN(run_sm80_bf16_d192_h8)
 NOT_RUN(run_sm80_bf16_d256_h8)
 NOT_RUN(run_sm80_f16_d64_h8)
 NOT_RUN(run_sm80_f16_d64_h16)
+NOT_RUN(run_sm80_f16_d96_h8)
+NOT_RUN(run_sm80_f16_d96_h16)
 NOT_RUN(run_sm80_f16_d128_h8)
 NOT_RUN(run_sm80_f16_d128_h16)
 NOT_RUN(run_sm80_f16_d192_h8)
 NOT_RUN(run_sm80_f16_d256_h8)
 NOT_RUN(run_sm90_bf16_d64_h8)
 NOT_RUN(run_sm90_bf16_d64_h16)
+NOT_RUN(run_sm90_bf16_d96_h8)
+NOT_RUN(run_sm90_bf16_d96_h16)
 NOT_RUN(run_sm90_bf16_d128_h8)
 NOT_RUN(run_sm90_bf16_d128_h16)
 NOT_RUN(run_sm90_bf16_d192_h8)
 NOT_RUN(run_sm90_bf16_d256_h8)
 NOT_RUN(run_sm90_f16_d64_h8)
 NOT_RUN(run_sm90_f16_d64_h16)
+NOT_RUN(run_sm90_f16_d96_h8)
+NOT_RUN(run_sm90_f16_d96_h16)
 NOT_RUN(run_sm90_f16_d128_h8)
 NOT_RUN(run_sm90_f16_d128_h16)
 NOT_RUN(run_sm90_f16_d192_h8)
@@ -155,6 +163,23 @@ int64_t unit_split_length(int64_t max_splits, int64_t split_len, int64_t tile, i
 
 int64_t unit_live_splits(int64_t max_splits, int64_t split_len, int64_t tile, int64_t len) {
   return live_splits({max_splits, split_len, tile}, len);
+}
+
+int32_t unit_split_growth(int64_t quanta, int64_t units, int64_t blocks) {
+  return split_growth(quanta, units, blocks);
+}
+
+int32_t unit_node_level(int64_t splits, int64_t units, int64_t blocks, int64_t levels) {
+  return node_level(splits, units, blocks, static_cast<int>(levels));
+}
+
+int64_t unit_most_nodes(int64_t split_len, int64_t grid, int64_t levels, int64_t all_units,
+                        int64_t max_len) {
+  Schedule schedule = {};
+  schedule.split_len = split_len;
+  schedule.grid = grid;
+  schedule.levels = levels;
+  return most_nodes(schedule, all_units, max_len);
 }
 
 void unit_f16_to_float(const uint16_t* from, float* to, int64_t count) {

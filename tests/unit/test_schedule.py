@@ -76,10 +76,12 @@ def deals_itself(planned: Planned) -> bool:
     return bool(planned.kernel.persistent)
 
 
-def nodes(planned: Planned, units: int, sm_count: int) -> int:
-    """Fixed splits are folded until 32 a block are left, or as far as a block may."""
-    splits = units * planned.facts.max_splits
-    return min(splits, max(32 * sm_count, splits >> planned.kernel.levels) + units)
+def most_nodes(desc: dict[str, Any], planned: Planned, units: int, sm_count: int) -> int:
+    """Splits are folded until 32 a block are left, or as far as a block may."""
+    fixed = planned.facts.split_len
+    quanta = units * ceil_div(desc["max_kv_len"], fixed or 128)
+    folded = quanta >> (planned.kernel.levels + (0 if fixed else 2))
+    return min(quanta, max(32 * sm_count, folded) + 2 * units + 1)
 
 
 def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) -> int:
@@ -91,10 +93,10 @@ def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) ->
         group = desc["q_heads"] // desc["kv_heads"]
         units = desc["batch"] * desc["kv_heads"] * ceil_div(group, planned.kernel.heads)
         heads = min(group, planned.kernel.heads)
-        fixed = planned.facts.split_len != 0
-        slots = nodes(planned, units, sm_count) if fixed else 2 * sm_count
+        nodes = most_nodes(desc, planned, units, sm_count)
+        slots = nodes if planned.facts.split_len else max(nodes, sm_count)  # or a part each
         quads = slots * heads * ceil_div(row, 4)
-        buffers = [quads * 16, quads * 8, 0 if fixed else slots * 24]  # a record of each
+        buffers = [quads * 16, quads * 8]
     else:
         parts = desc["batch"] * desc["q_heads"] * planned.facts.max_splits
         buffers = [parts * 8, parts * 4 * row]
@@ -249,7 +251,7 @@ def test_every_kernel_of_the_table_is_chosen_by_some_case(core: Any) -> None:
         {"head_dim": 12},
         *(
             {"head_dim": dim, "q_heads": heads}
-            for dim in (64, 128, 192, 256)
+            for dim in (64, 96, 128, 192, 256)
             for heads in (32, 128)
         ),
     ]

@@ -1,42 +1,36 @@
-// The second launch, where parts of units are not exchanged within the first: one block for each
-// part reads its share of the columns, as the split kernel's own blocks do in one launch.
+// The second launch, where parts and nodes of units are not exchanged within the first: it reads as
+// the split kernel's own blocks do in one launch.
 
 #include "core/plan.h"
 #include "core/status.h"
 #include "cuda/combine/combine.h"
 #include "cuda/enqueue.h"
-#include "cuda/tensor/even.cuh"
-#include "cuda/tensor/split.cuh"
+#include "cuda/tensor/kernels.cuh"
 
 namespace flashdec::cuda {
 namespace {
 
 template <class E>
-__global__ void __launch_bounds__(kReducers) combine_slots(const __grid_constant__ TensorParams p) {
+__global__ void __launch_bounds__(kReducers)
+    even_parts(const __grid_constant__ EvenParams p, bool restore) {
+  const Even even(p);
   wait_for_previous();
-  const CutRecord record = p.records[blockIdx.x];
-  const bool restore = p.restores;
-  reduce_record<E>(p, record, blockIdx.x / 2, {false, restore});
-  if (!restore) return;
-  __syncthreads();
-  int32_t* words = reinterpret_cast<int32_t*>(p.records + blockIdx.x);
-  if (threadIdx.x < sizeof(CutRecord) / 4) words[threadIdx.x] = -1;
+  reduce_cut<E>(even, p.shares, {false, restore});
 }
 
 template <class E>
 __global__ void __launch_bounds__(kReducers)
-    combine_cut(const __grid_constant__ EvenParams p, bool restore) {
-  const Even even = even_of(p);
+    parts_or_nodes(const __grid_constant__ TensorParams p) {
   wait_for_previous();
-  reduce_cut<E>(p, even, p.shares, {false, restore});
-}
-
-template <class E>
-__global__ void __launch_bounds__(kReducers) combine_nodes(const __grid_constant__ TensorParams p) {
-  wait_for_previous();
-  const Dealer dealer = {p};
-  const Survey survey = dealer.survey();
-  reduce_tree<E>(p, survey, dealer.fold_level(survey), {false, p.restores});
+  const Lengths lengths = {p};
+  const Survey survey = lengths.survey(lengths.ask());
+  Even even(p);
+  if (survey.common > 0) even.take_length(p, survey.common);
+  if (are_even(p, survey, even)) {
+    reduce_found_cut<E>(p, even, {false, p.restores});
+  } else {
+    reduce_tree<E>(Splits(p, survey), {false, p.restores});
+  }
 }
 
 bool is_half(const Launch& launch) {
@@ -45,34 +39,24 @@ bool is_half(const Launch& launch) {
 
 }  // namespace
 
-void combine_parts(const Launch& launch, const TensorParams& params, int threads) {
+void combine_even(const Launch& launch, const EvenParams& params) {
   static KernelSetup setups[2];
   const bool half = is_half(launch);
-  const void* kernel = half ? reinterpret_cast<const void*>(combine_slots<__half>)
-                            : reinterpret_cast<const void*>(combine_slots<__nv_bfloat16>);
-  void* arguments[] = {const_cast<TensorParams*>(&params)};
-  const int64_t blocks = 2 * launch.plan.schedule.grid;
-  enqueue(setups[half].start(kernel, {blocks, threads, 0, arguments}), launch.stream);
+  const void* kernel = half ? reinterpret_cast<const void*>(even_parts<__half>)
+                            : reinterpret_cast<const void*>(even_parts<__nv_bfloat16>);
+  bool restore = launch.operands.prepared_workspace;
+  void* arguments[] = {const_cast<EvenParams*>(&params), &restore};
+  enqueue(setups[half].start(kernel, {params.cut_blocks, kReducers, 0, arguments}), launch.stream);
 }
 
-void combine_tree(const Launch& launch, const TensorParams& params) {
+void combine_any(const Launch& launch, const TensorParams& params) {
   static KernelSetup setups[2];
   const bool half = is_half(launch);
-  const void* kernel = half ? reinterpret_cast<const void*>(combine_nodes<__half>)
-                            : reinterpret_cast<const void*>(combine_nodes<__nv_bfloat16>);
+  const void* kernel = half ? reinterpret_cast<const void*>(parts_or_nodes<__half>)
+                            : reinterpret_cast<const void*>(parts_or_nodes<__nv_bfloat16>);
   void* arguments[] = {const_cast<TensorParams*>(&params)};
   enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kReducers, 0, arguments}),
           launch.stream);
-}
-
-void combine_even(const Launch& launch, const EvenParams& params, int threads) {
-  static KernelSetup setups[2];
-  const bool half = is_half(launch);
-  const void* kernel = half ? reinterpret_cast<const void*>(combine_cut<__half>)
-                            : reinterpret_cast<const void*>(combine_cut<__nv_bfloat16>);
-  bool restore = launch.operands.prepared_workspace;
-  void* arguments[] = {const_cast<EvenParams*>(&params), &restore};
-  enqueue(setups[half].start(kernel, {params.cut_blocks, threads, 0, arguments}), launch.stream);
 }
 
 }  // namespace flashdec::cuda

@@ -1,6 +1,10 @@
 // Tiles by cp.async, 16 bytes a lane: every GPU from sm_80, and page sizes that are no multiple
 // of 8. Rows that are not live are filled with zeros, so nothing outside the live tokens is read at
 // all.
+//
+// A warp has room for one tile.  The next tile's K is asked for once this one's has been
+// multiplied, its V once this one's has been added up; each is a group of copies, and one group may
+// be on its way while the other is waited for.
 #pragma once
 
 #include "core/problem.h"
@@ -20,13 +24,30 @@ struct AsyncSource {
 template <class Shape>
 struct AsyncCopy {
   using Source = AsyncSource;
+  static constexpr bool kBoxes = false;
   static constexpr int kChunks = Shape::kHeadDim / 8;
+  static constexpr int kRows = Shape::kTile > 32 ? 2 : 1;  // of a lane
+
+  // Where rows lane, lane + 32 of a tile are: page (or sequence), < 0 outside the cache; and place.
+  struct Rows {
+    int block[kRows];
+    int slot[kRows];
+  };
+  // The tile whose values are to be asked for.
+  struct Pending {
+    bool there;
+    uint32_t values;
+    int head;
+    int live;
+    Rows rows;
+  };
 
   const Source& x;
+  Pending pending;
 
-  __device__ AsyncCopy(const Source& source, uint32_t, bool) : x(source) {}
+  __device__ AsyncCopy(const Source& source, uint32_t, bool) : x(source), pending{} {}
 
-  static constexpr bool kBoxes = false;
+  __device__ static constexpr TileLayout layout() { return kByPanels<Shape>; }
 
   __device__ static void copy_chunk(uint32_t target, const char* source, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),
@@ -34,41 +55,60 @@ struct AsyncCopy {
                  : "memory");
   }
 
-  __device__ void copy_rows(uint32_t tile, const void* base, const Strides& strides, int dim,
-                            int head, int block, int slot, int live) const {
-    const char* bytes = static_cast<const char*>(base) + head * strides.head * 2;
+  __device__ void copy_rows(uint32_t tile, const void* base, const Strides& strides,
+                            int dim) const {
+    const char* bytes = static_cast<const char*>(base) + pending.head * strides.head * 2;
+    constexpr int kRowsOfLane = Shape::kTile / kRows;
 #pragma unroll
-    for (int i = 0; i < Shape::kTile * kChunks / 32; ++i) {
-      const int index = 32 * i + static_cast<int>(threadIdx.x) % 32;
-      const int row = index / kChunks;
-      const int chunk = index % kChunks;
-      const int from = __shfl_sync(kAllLanes, block, row);
-      const int token = __shfl_sync(kAllLanes, slot, row);
-      const bool reads = row < live && from >= 0 && chunk * 8 < dim;
-      const int64_t place = from * strides.batch + token * strides.token + chunk * 8;
-      copy_chunk(chunk_address<Shape>(tile, row, chunk), reads ? bytes + 2 * place : bytes,
-                 reads ? 16 : 0);
+    for (int part = 0; part < kRows; ++part) {
+#pragma unroll 4
+      for (int i = 0; i < kRowsOfLane * kChunks / 32; ++i) {
+        const int index = 32 * i + static_cast<int>(threadIdx.x) % 32;
+        const int lane = index / kChunks;
+        const int row = kRowsOfLane * part + lane;
+        const int chunk = index - lane * kChunks;
+        const int from = __shfl_sync(kAllLanes, pending.rows.block[part], lane);
+        const int token = __shfl_sync(kAllLanes, pending.rows.slot[part], lane);
+        const bool reads = row < pending.live && from >= 0 && chunk * 8 < dim;
+        const int64_t place = from * strides.batch + token * strides.token + chunk * 8;
+        copy_chunk(chunk_address(tile, layout(), row, chunk), reads ? bytes + 2 * place : bytes,
+                   reads ? 16 : 0);
+      }
     }
   }
 
-  // `block` of lane i: the page (or sequence) of row i of the tile, < 0 outside the cache.
-  __device__ void issue(uint32_t keys, uint32_t values, int, int head, int block, int slot,
-                        int live) const {
-    copy_rows(keys, x.k, x.k_strides, x.head_dim, head, block, slot, live);
-    copy_rows(values, x.v, x.v_strides, x.head_dim_v, head, block, slot, live);
+  // Asks for the keys of a tile; issue_values() for its values.
+  __device__ void issue(uint32_t keys, uint32_t values, int head, const Rows& rows, int live) {
+    pending = {true, values, head, live, rows};
+    copy_rows(keys, x.k, x.k_strides, x.head_dim);
   }
 
   // A tile of consecutive tokens of a sequence.
-  __device__ void issue_row(uint32_t keys, uint32_t values, int stage, int head, int sequence,
-                            int token, int live) const {
-    issue(keys, values, stage, head, sequence, token + static_cast<int>(threadIdx.x) % 32, live);
+  __device__ void issue_row(uint32_t keys, uint32_t values, int, int head, int sequence, int token,
+                            int live) {
+    Rows rows;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      rows.block[i] = sequence;
+      rows.slot[i] = token + 32 * i + static_cast<int>(threadIdx.x) % 32;
+    }
+    issue(keys, values, head, rows, live);
+  }
+
+  __device__ void issue_values() {
+    if (pending.there) copy_rows(pending.values, x.v, x.v_strides, x.head_dim_v);
+    pending.there = false;
+    commit();
   }
 
   // After every issue, also of nothing, so that groups count tiles.
   __device__ static void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-  __device__ static void wait(int, uint32_t) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(Shape::kAhead - 1) : "memory");
+  // For the keys: the values of the same tile may still be on their way.
+  __device__ static void wait(int, uint32_t) { wait_values(); }
+  // For the values: the keys of the next tile may.
+  __device__ static void wait_values() {
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
     __syncwarp();
   }
 

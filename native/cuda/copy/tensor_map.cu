@@ -7,7 +7,9 @@
 namespace flashdec::cuda {
 namespace {
 
-constexpr cuuint32_t kColumns = 64;  // 128 bytes, the widest row that is swizzled
+constexpr cuuint32_t kColumns = 64;  // of a panel: 128 bytes, the widest row that is swizzled
+constexpr int kPanelRow = 128;       // bytes
+constexpr int kBlockRows = 16;
 
 struct Cache {
   const char* name;
@@ -42,7 +44,7 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
   const CUresult result =
       driver().encode_tiled(map, type, 5, const_cast<void*>(cache.base), extents, strides, box,
                             steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                            CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     refuse(FLASHDEC_CUDA_ERROR,
            "%s cannot be described to the copy engine (CUDA driver error %d; strides of %lld, %lld "
@@ -53,19 +55,25 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
 
 }  // namespace
 
-TmaMaps make_maps(const Launch& launch, int tile, int row) {
+TmaMaps make_maps(const Launch& launch, const TileSize& tile) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   TmaMaps maps;
-  maps.box_tokens = tile;
+  maps.box_tokens = tile.tokens;
   maps.boxes_log = 0;
   while (problem.paged() && problem.page_size % maps.box_tokens != 0) {
     maps.box_tokens /= 2;
     ++maps.boxes_log;
   }
-  const bool tile_whole = maps.box_tokens == tile || row == kColumns;
-  maps.k_whole = tile_whole && problem.head_dim == row;
-  maps.v_whole = tile_whole && problem.head_dim_v == row;
+  // A box of the whole tile comes panel by panel.  Smaller ones come in blocks of 16 rows, which a
+  // box of 16 tokens fills with all its panels.
+  const bool by_panels = maps.box_tokens == tile.tokens;
+  maps.panel_bytes = kPanelRow * (by_panels ? tile.tokens : kBlockRows);
+  maps.rows_bytes = kPanelRow * kBlockRows * (by_panels ? 1 : tile.panels);
+  const bool whole = by_panels || maps.box_tokens == kBlockRows || tile.panels == 1;
+  const int64_t row = tile.panels * int64_t{kColumns};
+  maps.k_whole = whole && problem.head_dim == row;
+  maps.v_whole = whole && problem.head_dim_v == row;
   encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens,
          maps.k_whole);
   encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens,

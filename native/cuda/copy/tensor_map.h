@@ -14,13 +14,20 @@ struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;
   int box_tokens;
-  int boxes_log;  // 2^boxes_log boxes hold a tile
+  int boxes_log;    // 2^boxes_log boxes hold a tile
+  int panel_bytes;  // the layout of tiles: tensor/attend.cuh
+  int rows_bytes;
   bool k_whole;
   bool v_whole;
 };
 
-// For tiles of `tile` tokens and rows of `row` columns in shared memory.  Boxes have as many
-// tokens, or the largest part of them that pages are a multiple of.
-TmaMaps make_maps(const Launch& launch, int tile, int row);
+// What the boxes fill in shared memory: tiles of so many tokens and panels.
+struct TileSize {
+  int tokens;
+  int panels;
+};
+
+// Boxes have as many tokens as the tile, or the largest part of them that pages are a multiple of.
+TmaMaps make_maps(const Launch& launch, const TileSize& tile);
 
 }  // namespace flashdec::cuda

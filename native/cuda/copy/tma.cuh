@@ -26,8 +26,6 @@ __device__ inline void fetch_map(const CUtensorMap& map) {
 template <class Shape>
 struct TmaCopy {
   using Source = TmaMaps;
-  static constexpr int kPanels = Shape::kHeadDim / 64;
-
   const Source& maps;
   uint32_t barriers;  // of this warp
   uint64_t policy;
@@ -53,6 +51,11 @@ struct TmaCopy {
   static constexpr bool kBoxes = true;
   __device__ int box_tokens() const { return maps.box_tokens; }
   __device__ int boxes_log() const { return maps.boxes_log; }
+  // Where a tile is one box, or one panel, that is known beforehand.
+  __device__ TileLayout layout() const {
+    if (Shape::kTile == 16 || Shape::kPanels == 1) return kByPanels<Shape>;
+    return {maps.panel_bytes, maps.rows_bytes};
+  }
 
   // A tile of consecutive tokens of a sequence.
   __device__ void issue_row(uint32_t keys, uint32_t values, int stage, int head, int sequence,
@@ -64,8 +67,8 @@ struct TmaCopy {
   }
 
   // `block` of lane i: the page (or sequence) of box i, `slot` its first token there.
-  __device__ void issue(uint32_t keys, uint32_t values, int stage, int head, int block, int slot,
-                        int) const {
+  __device__ void issue(uint32_t keys, uint32_t values, int stage, int head, int block,
+                        int slot) const {
     const uint32_t barrier = barriers + 8 * stage;
     const bool leads = threadIdx.x % 32 == 0;
     if (leads) expect_bytes(barrier, 2 * Shape::kTileBytes);
@@ -76,7 +79,8 @@ struct TmaCopy {
     for (int token = 0, box = 0; token < Shape::kTile; token += maps.box_tokens, ++box) {
       const int from = __shfl_sync(kAllLanes, block, box);
       const int first = __shfl_sync(kAllLanes, slot, box);
-      if (leads) copy_boxes(keys + token * 128, values + token * 128, barrier, head, from, first);
+      const int offset = token / 16 * layout().rows + token % 16 * 128;
+      if (leads) copy_boxes(keys + offset, values + offset, barrier, head, from, first);
     }
   }
 
@@ -90,22 +94,25 @@ struct TmaCopy {
                             int head, int block, int token) const {
     copy_box(target, map, barrier, 0, token, head, block, policy);
     if (whole) return;
-    for (int panel = 1; panel < kPanels; ++panel)
-      copy_box(target + panel * (Shape::kTile * 128), map, barrier, 64 * panel, token, head, block,
+    for (int panel = 1; panel < Shape::kPanels; ++panel)
+      copy_box(target + panel * layout().panel, map, barrier, 64 * panel, token, head, block,
                policy);
   }
 
   __device__ static void commit() {}
+  // Values come with the keys.
+  __device__ static void issue_values() {}
+  __device__ static void wait_values() {}
 
   __device__ void wait(int stage, uint32_t round) const {
     wait_barrier(barriers + 8 * stage, round % 2);
   }
 
   // The boxes bring rows past the end: their weight is 0, but 0 * NaN is NaN.
-  __device__ static void clear_tail(uint32_t values, int live) {
+  __device__ void clear_tail(uint32_t values, int live) const {
     constexpr int kChunks = Shape::kHeadDim / 8;
     for (int i = live * kChunks + threadIdx.x % 32; i < Shape::kTile * kChunks; i += 32) {
-      const uint32_t target = chunk_address<Shape>(values, i / kChunks, i % kChunks);
+      const uint32_t target = chunk_address(values, layout(), i / kChunks, i % kChunks);
       asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(target), "r"(0) : "memory");
     }
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before the ring comes round

@@ -8,6 +8,12 @@ void run_sm80_bf16_d64_h8(const Launch& launch) {
 void run_sm80_bf16_d64_h16(const Launch& launch) {
   run_sm80<__nv_bfloat16, 64, 16>(launch);
 }
+void run_sm80_bf16_d96_h8(const Launch& launch) {
+  run_sm80<__nv_bfloat16, 96, 8>(launch);
+}
+void run_sm80_bf16_d96_h16(const Launch& launch) {
+  run_sm80<__nv_bfloat16, 96, 16>(launch);
+}
 void run_sm80_bf16_d128_h8(const Launch& launch) {
   run_sm80<__nv_bfloat16, 128, 8>(launch);
 }

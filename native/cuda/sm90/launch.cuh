@@ -13,7 +13,7 @@ void run_sm90(const Launch& launch) {
   using Shape = TmaShape<HeadDim, Heads>;
   const ContextGuard context(launch.stream, launch.plan.device);
   check_contents(launch);
-  TmaMaps maps = make_maps(launch, Shape::kTile, Shape::kHeadDim);
+  TmaMaps maps = make_maps(launch, {Shape::kTile, Shape::kPanels});
   launch_tensor<E, Shape, TmaCopy<Shape>>(launch, maps);
 }
 

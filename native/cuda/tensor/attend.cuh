@@ -29,12 +29,26 @@ struct Lag<__half> {
   static constexpr float kSlack = 15.0f;  // p <= 2^15 < 65504
 };
 
-// Rows of 64 elements are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row
-// r lies at i ^ (r % 8), so that eight rows of a matrix hit all banks once.
+// Where the rows of a tile lie: panels of 64 columns, 128 bytes a row, in bytes from one panel to
+// the next and from one block of 16 rows to the next.
+struct TileLayout {
+  int panel;
+  int rows;
+};
+
+// Panel after panel.
 template <class Shape>
-__device__ inline uint32_t chunk_address(uint32_t tile, int row, int chunk) {
-  const int panel = chunk / 8;
-  return tile + panel * (Shape::kTile * 128) + row * 128 + (((chunk % 8) ^ (row % 8)) * 16);
+constexpr TileLayout kByPanels = {Shape::kTile * 128, 16 * 128};
+// Block after block of 16 rows, with all panels of each.
+template <class Shape>
+constexpr TileLayout kByRows = {16 * 128, 16 * 128 * Shape::kPanels};
+
+// Panels are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row r lies at
+// i ^ (r % 8), so that eight rows of a matrix hit all banks once.
+__device__ inline uint32_t chunk_address(uint32_t tile, const TileLayout& layout, int row,
+                                         int chunk) {
+  return tile + chunk / 8 * layout.panel + row / 16 * layout.rows + row % 16 * 128 +
+         (((chunk % 8) ^ (row % 8)) * 16);
 }
 
 template <class E, class Shape>
@@ -105,7 +119,7 @@ struct Attention {
   // A chain of dependent products is as long as a row; two of half the length take less time.
   static constexpr int kChains = kHeadTiles * kSub == 1 ? 2 : 1;
 
-  __device__ void score(uint32_t keys, Scores& s) const {
+  __device__ void score(uint32_t keys, const TileLayout& layout, Scores& s) const {
     const int lane = threadIdx.x % 32;
     float sums[kChains][kHeadTiles][kSub][4] = {};
     const int row = lane % 16;
@@ -114,7 +128,7 @@ struct Attention {
 #pragma unroll
       for (int sub = 0; sub < kSub; ++sub) {
         uint32_t a[4];
-        load_matrices(a, chunk_address<Shape>(keys, 16 * sub + row, 2 * step + lane / 16));
+        load_matrices(a, chunk_address(keys, layout, 16 * sub + row, 2 * step + lane / 16));
 #pragma unroll
         for (int t = 0; t < kHeadTiles; ++t)
           multiply_add<E>(sums[step % kChains][t][sub], a, q[t][step][0], q[t][step][1]);
@@ -178,8 +192,14 @@ struct Attention {
       }
   }
 
+  // Scores into what add_values takes; the first `live` tokens count.
+  __device__ void weigh(Scores& s, float factor, int live) {
+    scale_and_mask(s, factor, live);
+    follow_maximum(s);
+  }
+
   // o += p v, l += p.
-  __device__ void add_values(uint32_t values, Scores& s) {
+  __device__ void add_values(uint32_t values, const TileLayout& layout, Scores& s) {
     const int lane = threadIdx.x % 32;
     uint32_t p[kHeadTiles][kSub][2];
 #pragma unroll
@@ -209,20 +229,11 @@ struct Attention {
       for (int step = 0; step < kSteps; ++step) {
         uint32_t a[4];
         load_matrices_transposed(
-            a, chunk_address<Shape>(values, 16 * sub + row, 2 * step + lane / 8 % 2));
+            a, chunk_address(values, layout, 16 * sub + row, 2 * step + lane / 8 % 2));
 #pragma unroll
         for (int t = 0; t < kHeadTiles; ++t)
           multiply_add<E>(o[t][step], a, p[t][sub][0], p[t][sub][1]);
       }
-  }
-
-  // One tile, of which the first `live` tokens count.
-  __device__ void take(uint32_t keys, uint32_t values, float factor, int live) {
-    Scores s;
-    score(keys, s);
-    scale_and_mask(s, factor, live);
-    follow_maximum(s);
-    add_values(values, s);
   }
 };
 

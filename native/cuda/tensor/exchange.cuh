@@ -57,6 +57,15 @@ struct PartSum {
   }
 };
 
+// How a unit that several blocks share is divided between them; each has a slot for its part.
+struct Cut {
+  int first_slot;
+  int part;  // this block's
+  int parts;
+
+  __device__ int slot(int index) const { return first_slot + index; }
+};
+
 // How packets are read.
 struct Receiver {
   bool wait;     // polls until they are there

@@ -8,8 +8,7 @@
 #include "cuda/combine/combine.h"
 #include "cuda/enqueue.h"
 #include "cuda/launch.h"
-#include "cuda/tensor/even.cuh"
-#include "cuda/tensor/split.cuh"
+#include "cuda/tensor/kernels.cuh"
 
 namespace flashdec::cuda {
 
@@ -17,38 +16,49 @@ inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
   return problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
 }
 
-// Whether units may be cut in this run.  Lengths on the device decide there; one length for all is
-// known here.
-inline bool may_cut(const Launch& launch) {
-  const Schedule& schedule = launch.plan.schedule;
-  if (schedule.max_splits <= 1) return false;
-  if (schedule.split_len != 0)
-    return launch.operands.kv_len != nullptr || launch.operands.uniform_kv_len > schedule.split_len;
-  if (launch.operands.kv_len != nullptr) return true;
-  const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
-  const int64_t units = unit_count(launch.plan.problem, schedule);
-  return deal_rounds(units, schedule.grid, tiles, true).parts > 1;
+// Tokens of every sequence, or, of lengths on the device, of the longest one there may be.
+inline int64_t longest(const Launch& launch) {
+  const Operands& x = launch.operands;
+  return x.kv_len != nullptr ? launch.plan.problem.max_kv_len : x.uniform_kv_len;
 }
 
 inline Rounds rounds_of(const Launch& launch, bool cut) {
   const Schedule& schedule = launch.plan.schedule;
-  const int64_t tiles = ceil_div(launch.operands.uniform_kv_len, schedule.tile);
+  const int64_t tiles = ceil_div(longest(launch), schedule.tile);
   return deal_rounds(unit_count(launch.plan.problem, schedule), schedule.grid, tiles, cut);
 }
 
-// Of a kernel, what the schedule must know.
-struct KernelShape {
-  int heads;
-  int threads;
-};
+// One length for all that the host knows, in rows: even.cuh has a kernel for it, unless a block
+// would have too much of one unit.
+inline bool is_even(const Launch& launch, bool cut, int heads) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  if (launch.plan.schedule.split_len != 0 || x.kv_len != nullptr || problem.paged() ||
+      problem.group > heads || x.uniform_kv_len == 0)
+    return false;
+  const Rounds rounds = rounds_of(launch, cut);
+  const int64_t tile = launch.plan.schedule.tile;
+  const int64_t tiles = ceil_div(x.uniform_kv_len, tile);
+  return (rounds.whole > 0 ? tiles : ceil_div(tiles, rounds.parts)) * tile <= kEvenTokens;
+}
 
-inline void fill_even(const Launch& launch, bool cut, int threads, EvenParams& p) {
+// Whether a unit may be shared between blocks in this run.  Lengths on the device decide there; one
+// length for all is known here.
+inline bool may_cut(const Launch& launch, int heads) {
+  const Schedule& schedule = launch.plan.schedule;
+  if (schedule.max_splits <= 1) return false;
+  if (launch.operands.kv_len != nullptr) return true;
+  if (is_even(launch, true, heads)) return rounds_of(launch, true).parts > 1;
+  return launch.operands.uniform_kv_len > std::max<int64_t>(schedule.split_len, kQuantum);
+}
+
+inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const Schedule& schedule = launch.plan.schedule;
   const Rounds rounds = rounds_of(launch, cut);
-  p.kv_len = static_cast<int32_t>(x.uniform_kv_len);
-  p.tiles = static_cast<int32_t>(ceil_div(x.uniform_kv_len, schedule.tile));
+  p.kv_len = static_cast<int32_t>(longest(launch));
+  p.tiles = static_cast<int32_t>(ceil_div(longest(launch), schedule.tile));
   p.whole = rounds.whole;
   p.first_cut = static_cast<int32_t>(rounds.whole * schedule.grid);
   p.cut_blocks = rounds.left_over * rounds.parts;
@@ -64,10 +74,10 @@ inline void fill_even(const Launch& launch, bool cut, int threads, EvenParams& p
   p.q_stride_batch = x.q_strides.batch;
   p.q_stride_head = x.q_strides.head;
   p.row_quads = make_divisor(problem.head_dim_v / 4);
-  p.block_lanes = make_divisor(threads / schedule.heads);
+  p.block_lanes = make_divisor(kReducers / schedule.heads);
   p.warp_lanes = make_divisor(32 / schedule.heads);
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
-  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(threads));
+  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(kReducers));
   p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
@@ -78,60 +88,47 @@ inline void fill_even(const Launch& launch, bool cut, int threads, EvenParams& p
   p.headers = launch.workspace.headers;
 }
 
-inline TensorParams make_tensor_params(const Launch& launch, bool cut, const KernelShape& shape) {
+// Splits as long as any sequence, where nothing may be cut.
+constexpr int64_t kUncut = INT32_MAX;
+
+inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
+  const bool fixed = schedule.split_len != 0;
+  const int64_t quantum = !cut     ? kUncut
+                          : !fixed ? kQuantum
+                                   : std::min<int64_t>(schedule.split_len, kUncut);
+  p.quantum = make_divisor(quantum);
+  p.quantum_tiles = static_cast<int32_t>(ceil_div(quantum, schedule.tile));
+  p.grows = cut && !fixed;
+  // A warp's tiles go on from one split of a node to the next.
+  const bool folds = cut && (p.grows || p.quantum_tiles % kWarps == 0);
+  p.levels = folds ? static_cast<int32_t>(schedule.levels) : 0;
+  p.step_rows = static_cast<int32_t>(schedule.grid / p.units.value);
+  p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
+}
+
+inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const Schedule& schedule = launch.plan.schedule;
   TensorParams p = {};
-  fill_even(launch, cut, shape.threads, p);
-  const bool by_lengths = cut && x.kv_len != nullptr;
-  p.deal = schedule.split_len != 0 ? Deal::kSplits : by_lengths ? Deal::kByLengths : Deal::kRounds;
+  fill_even(launch, cut, p);
   p.kv_lens = x.kv_len;
-  p.rounds = rounds_of(launch, cut);
-  const int warps = shape.threads / 32;
-  p.even = problem.group <= shape.heads &&
-           (schedule.split_len == 0 || (schedule.split_len % (schedule.tile * warps) == 0 &&
-                                        schedule.split_len <= kEvenTokens));
-  p.most_parts =
-      cut && p.rounds.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.rounds.left_over : 1;
-  p.team = make_divisor(schedule.team);
-  p.teams = make_divisor(schedule.grid / schedule.team);
-  p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
-  p.all_units = make_divisor(unit_count(problem, schedule));
-  p.grid = make_divisor(schedule.grid);
-  p.block_heads = static_cast<int32_t>(schedule.heads);
-  p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
-  p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
-  if (problem.paged()) p.page = make_divisor(problem.page_size);
   p.page_table = x.page_table;
   p.page_table_stride = x.page_table_stride;
+  if (problem.paged()) p.page = make_divisor(problem.page_size);
   p.num_pages = static_cast<int32_t>(problem.num_pages);
-  p.q_heads = static_cast<int32_t>(problem.q_heads);
-  if (schedule.split_len != 0) p.split_len = make_divisor(schedule.split_len);  // up to 2^31
-  p.split_tiles = static_cast<int32_t>(schedule.split_len / schedule.tile);
-  p.levels = static_cast<int32_t>(schedule.levels);
-  p.may_cut = cut;
+  p.even = problem.group <= schedule.heads && schedule.split_len == 0 && longest(launch) > 0;
+  p.left_over = rounds_of(launch, cut).left_over;
+  p.most_parts = cut && p.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.left_over : 1;
+  p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
+  fill_splits(schedule, cut, p);
+  p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
+  p.block_heads = static_cast<int32_t>(schedule.heads);
   p.restores = x.prepared_workspace;
   p.status = x.status;
-  p.records = launch.workspace.records;
   return p;
-}
-
-// Tokens that one block takes of one unit, at most.
-inline int64_t longest_part(const Launch& launch) {
-  const Rounds rounds = rounds_of(launch, may_cut(launch));
-  const int64_t len = launch.operands.uniform_kv_len;
-  return rounds.whole > 0 ? len : ceil_div(len, rounds.parts);
-}
-
-// The kernel for one length for all, known to the host: half the instructions of the other.
-inline bool is_even(const Launch& launch, int heads) {
-  const Problem& problem = launch.plan.problem;
-  const Operands& x = launch.operands;
-  return launch.plan.schedule.split_len == 0 && x.kv_len == nullptr && !problem.paged() &&
-         problem.group <= heads && x.uniform_kv_len > 0 && longest_part(launch) <= kEvenTokens;
 }
 
 // Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
@@ -144,45 +141,42 @@ void enqueue_split(const Launch& launch, Start start, Params& params) {
   enqueue(start, launch.stream);
 }
 
-template <class E, class Shape, class Copy>
-void launch_any(const Launch& launch, typename Copy::Source& source) {
+template <class E, class Shape, class Copy, class Places>
+void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
   static KernelSetup setup;
-  const Schedule& schedule = launch.plan.schedule;
-  TensorParams params =
-      make_tensor_params(launch, may_cut(launch), {Shape::kHeads, Shape::kThreads});
+  TensorParams params = make_tensor_params(launch, cut);
   void* arguments[] = {&params, &source};
-  enqueue_split(
-      launch,
-      setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy>),
-                  {schedule.grid, Shape::kThreads, Shape::kSmem + Shape::kFoldBytes, arguments}),
-      params);
-  if (!params.may_cut || params.one_launch) return;
-  if (schedule.split_len != 0) {
-    combine_tree(launch, params);
-  } else {
-    combine_parts(launch, params, Shape::kThreads);
-  }
+  enqueue_split(launch,
+                setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy, Places>),
+                            {launch.plan.schedule.grid, Shape::kThreads,
+                             Shape::kSmem + Shape::kFoldBytes, arguments}),
+                params);
+  if (cut && !params.one_launch) combine_any(launch, params);
 }
 
 template <class E, class Shape, class Copy>
-void launch_even(const Launch& launch, typename Copy::Source& source) {
+void launch_even(const Launch& launch, bool cut, typename Copy::Source& source) {
   static KernelSetup setup;
   EvenParams params = {};
-  const bool cut = may_cut(launch);
-  fill_even(launch, cut, Shape::kThreads, params);
+  fill_even(launch, cut, params);
   void* arguments[] = {&params, &source};
   const int64_t blocks = params.whole > 0 ? launch.plan.schedule.grid : params.cut_blocks;
   enqueue_split(launch,
                 setup.start(reinterpret_cast<const void*>(even_split<E, Shape, Copy>),
                             {blocks, Shape::kThreads, Shape::kSmem, arguments}),
                 params);
-  if (cut && !params.one_launch) combine_even(launch, params, Shape::kThreads);
+  if (cut && !params.one_launch) combine_even(launch, params);
 }
 
 template <class E, class Shape, class Copy>
 void launch_tensor(const Launch& launch, typename Copy::Source source) {
-  if (is_even(launch, Shape::kHeads)) return launch_even<E, Shape, Copy>(launch, source);
-  launch_any<E, Shape, Copy>(launch, source);
+  static_assert(Shape::kThreads == kReducers && Shape::kWarps == kWarps,
+                "the combine has blocks of the same size");
+  const bool cut = may_cut(launch, Shape::kHeads);
+  if (is_even(launch, cut, Shape::kHeads)) return launch_even<E, Shape, Copy>(launch, cut, source);
+  if (launch.plan.problem.paged())
+    return launch_any<E, Shape, Copy, Pages<Shape, Copy>>(launch, cut, source);
+  launch_any<E, Shape, Copy, RowPlaces>(launch, cut, source);
 }
 
 }  // namespace flashdec::cuda

@@ -1,8 +1,9 @@
-// Where the warps of a block meet at the end of a unit: each leaves its sums in a buffer, and one
+// Where the warps of a block meet at the end of a piece: each leaves its sums in a buffer, and one
 // warp, in turn, merges them while the others read on.
 #pragma once
 
 #include "cuda/copy/barrier.cuh"
+#include "cuda/tensor/feed.cuh"
 #include "cuda/tensor/finish.cuh"
 #include "cuda/tensor/tree.cuh"
 
@@ -19,13 +20,13 @@ struct Room {
         buffers(ring + Shape::kRingBytes) {}
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
-  __device__ uint32_t warp_ring() const {
-    return shared_address(ring) + warp() * Shape::kWarpRingBytes;
+  __device__ Stages<Shape> warp_ring() const {
+    return {shared_address(ring) + warp() * Shape::kWarpRingBytes};
   }
   __device__ uint32_t barriers() const {
     return shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
   }
-  // Where nodes of the tree of fixed splits wait.
+  // Where nodes of the tree of splits wait.
   __device__ WaitingRoom<Shape> waiting() const {
     return {buffers + Shape::kMergeBuffers * Shape::kMergeBytes + Shape::kBarrierBytes};
   }
@@ -40,7 +41,7 @@ struct Meeting {
   static constexpr int kBuffers = Shape::kMergeBuffers;
   char* buffers;
   uint32_t barriers;  // of each buffer: full, then empty
-  int count = 0;      // units that this warp has left
+  int count = 0;      // pieces that this warp has left
 
   __device__ Meeting(char* memory, uint32_t first_barrier)
       : buffers(memory), barriers(first_barrier) {
@@ -55,7 +56,7 @@ struct Meeting {
   __device__ uint32_t full() const { return barriers + 16 * (count % kBuffers); }
   __device__ uint32_t parity() const { return count / kBuffers % 2; }
 
-  // The buffer of the unit at hand.
+  // The buffer of the piece at hand.
   __device__ Merge<E, Shape> merge() const {
     return Merge<E, Shape>(buffers + count % kBuffers * Shape::kMergeBytes);
   }
@@ -65,7 +66,7 @@ struct Meeting {
     if (count >= kBuffers) wait_barrier(full() + 8, parity() ^ 1);
   }
 
-  // Whoever merged the unit before this one is done.
+  // Whoever merged the piece before this one is done.
   __device__ void wait_for_last() const {
     if (count == 0) return;
     const int before = count - 1;
@@ -73,14 +74,14 @@ struct Meeting {
   }
 
   // After: `store(merge, thread, threads)` is called by the threads that store the result, all of
-  // the block's if this is its last unit; with kInOrder after the store of the unit before.
-  template <bool kInOrder, class Store>
-  __device__ void leave(bool last, const Store& store) {
+  // the block's if this is its `last` piece; `in_order` after the store of the piece before.
+  template <class Store>
+  __device__ void leave(bool last, bool in_order, const Store& store) {
     const int lane = threadIdx.x % 32;
     arrive(full());  // every thread for what it wrote itself
     if (last || count % Shape::kWarps == static_cast<int>(threadIdx.x) / 32) {
       wait_barrier(full(), parity());
-      if (kInOrder) wait_for_last();
+      if (in_order) wait_for_last();
       store(merge(), last ? static_cast<int>(threadIdx.x) : lane, last ? Shape::kThreads : 32);
       if (!last) arrive(full() + 8);
     }

@@ -10,19 +10,6 @@ namespace flashdec::cuda {
 // What a prepared workspace holds where no packet has arrived.
 constexpr uint32_t kSentinel = 0xffffffffu;
 
-// How a unit that several blocks share is divided between them.
-struct Cut {
-  int first_block;
-  int stride;  // from the block of one part to that of the next
-  int part;    // this block's
-  int parts;   // 1: this block has all of it
-
-  // Of a part: the first of a unit goes to the second slot of its block, others to the first.
-  __device__ int slot(int index) const {
-    return 2 * (first_block + index * stride) + (index == 0 ? 1 : 0);
-  }
-};
-
 // One thread's view of a part: four columns of a row, and the row's (m, l), which every packet
 // brings along so that none waits for another.
 struct Packet {

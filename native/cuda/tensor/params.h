@@ -41,9 +41,11 @@ FLASHDEC_INLINE Shares share_columns(int parts, int quads, int threads_log) {
   return {quads, each_log, least(least(spare_log, ceil_log2(parts)), 5)};
 }
 
-// What every kernel needs, and all that the one for even lengths does (tensor/even.cuh).
+// What every kernel needs, and all that the one for lengths that the host knows to be equal does
+// (tensor/even.cuh).
 struct EvenParams {
-  // Tiles: rounds of whole units, and those left over in parts.
+  // Tiles: rounds of whole units, and those left over in parts.  Of lengths on the device this is
+  // what they would make if all were the longest.
   int32_t kv_len;
   int32_t tiles;       // of a unit
   int32_t whole;       // rounds
@@ -79,38 +81,33 @@ struct EvenParams {
   int32_t slot_quads;  // of a slot
 };
 
-// How units are dealt to the blocks of the grid; tensor/work.cuh.
-enum class Deal : int32_t { kRounds, kByLengths, kSplits };
-
 // What the kernel for any lengths needs beside that (tensor/split.cuh).
 struct TensorParams : EvenParams {
-  Deal deal;
-  const int32_t* kv_lens;  // or null
-  Rounds rounds;           // kRounds
-  bool even;               // the lean ways serve, where lengths turn out to be equal
-  int32_t most_parts;      // of a unit left over, if it is long enough
-  Divisor team;            // blocks that walk the same tokens together
-  Divisor teams;
-  int32_t team_units;  // of a sequence, for each of a team
-  Divisor all_units;   // of all sequences
-  Divisor grid;
-  int32_t block_heads;  // query heads that a block takes at a time
-  int32_t tile_log;
+  const int32_t* kv_lens;  // or null: kv_len
   int32_t batch;
   int32_t max_kv_len;
-  Divisor blocks;  // of query heads in a group
-  Divisor page;    // page_size; value 0: not paged
   const int32_t* page_table;
   int64_t page_table_stride;
+  Divisor page;  // page_size
   int32_t num_pages;
-  int32_t q_heads;
-  Divisor split_len;    // kSplits
-  int32_t split_tiles;  // of it
-  int32_t levels;       // of their tree, that a block may fold
-  bool may_cut;         // units may be shared between blocks of the grid
-  bool restores;        // the second launch leaves a prepared workspace as it was
+
+  // Sequences of one length.
+  bool even;           // are cut into parts
+  int32_t left_over;   // units, after whole rounds
+  int32_t most_parts;  // of such a unit, if it is long enough
+
+  // All others: splits of a few quanta.
+  Divisor quantum;  // tokens
+  int32_t quantum_tiles;
+  int32_t tile_log;
+  bool grows;          // a split may be more than one quantum
+  int32_t levels;      // of the tree of splits, that a block may fold
+  int32_t step_rows;   // from one node of a block to its next one:
+  int32_t step_units;  // step_rows * units + step_units = blocks
+  Divisor blocks;      // of query heads in a group
+  int32_t block_heads;
+  bool restores;  // the second launch leaves a prepared workspace as it was
   uint32_t* status;
-  CutRecord* records;
 };
 
 }  // namespace flashdec::cuda

@@ -1,5 +1,5 @@
-// Where the tiles of a unit are: in a row of the cache, or in pages.  Each kind begins a unit at a
-// tile and steps through every so manieth one.
+// Where the tiles of a piece are: in rows of the cache, or in pages.  Each kind begins at a tile
+// and steps through every so manieth one.
 #pragma once
 
 #include <type_traits>
@@ -10,7 +10,7 @@
 
 namespace flashdec::cuda {
 
-// Of one warp in a unit: its first token, and from there to that of the next tile.
+// Of one warp in a piece: its first token, and from there to that of the next tile.
 struct Steps {
   int sequence;
   int token;
@@ -20,7 +20,10 @@ struct Steps {
 
 // Contiguous: nothing to look up.
 struct RowPlaces {
+  static constexpr bool kPaged = false;
   Steps at = {};
+
+  __device__ explicit RowPlaces(const EvenParams&) {}
 
   template <class Copy>
   __device__ void begin(const Copy&, const Steps& steps) {
@@ -28,9 +31,15 @@ struct RowPlaces {
   }
 
   template <class Copy>
-  __device__ void issue(const Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
+  __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
     copy.issue_row(keys, values, stage, head, at.sequence, at.token, at.len - at.token);
     at.token += at.stride;
+  }
+
+  // The length was a guess until now.
+  template <class Copy>
+  __device__ void settle(const Copy&, int len) {
+    at.len = len;
   }
 
   __device__ static bool bad(int) { return false; }
@@ -38,34 +47,38 @@ struct RowPlaces {
   __device__ static void poison(Sums&) {}
 };
 
-// Pages, or, where page.value is 0, a row as well.  Page ids are judged when they are used: a warp
-// that judged them when it asks would wait for them.
+// Page ids are judged when they are used: a warp that judged them when it asks would wait for them.
 struct PageLookUp {
+  static constexpr bool kPaged = true;
   const TensorParams& p;
   Steps at = {};
-  int block = 0;           // of this lane's tokens: their page id, or the sequence
-  int slot = 0;            // of the first of them
-  bool wanted = false;     // this lane's page id is looked at
+  int token = 0;           // that this lane looks up, the first of a row or of a box
+  int page = 0;            // its page id; -1 if there is none
+  int slot = 0;            // its place there
+  bool bad_page = false;   // the id is unusable
   uint32_t bad_tiles = 0;  // by stage: a page id of the tile was unusable
 
-  __device__ void look_up(int token, bool mine) {
-    slot = token;
-    block = at.sequence;
-    if (p.page.value == 0) return;
-    // Beyond the longest sequence a token may pass 2^31.
-    wanted = mine && static_cast<unsigned>(token) < static_cast<unsigned>(at.len);
-    if (!wanted) return;
-    const int page = p.page.divide(token);
-    block = p.page_table[at.sequence * p.page_table_stride + page];
-    slot -= page * static_cast<int>(p.page.value);
+  __device__ explicit PageLookUp(const TensorParams& params) : p(params) {}
+
+  // Beyond the longest sequence a token may pass 2^31.
+  __device__ bool is_live() const {
+    return static_cast<unsigned>(token) < static_cast<unsigned>(at.len);
+  }
+
+  __device__ void look_up(int first, bool mine) {
+    token = mine ? first : at.len;
+    page = -1;
+    if (!is_live()) return;
+    const int index = p.page.divide(token);
+    page = p.page_table[at.sequence * p.page_table_stride + index];
+    slot = token - index * static_cast<int>(p.page.value);
   }
 
   // The lanes whose page ids are unusable.
   __device__ unsigned judge() {
-    if (p.page.value == 0) return 0;
-    const bool bad = wanted && static_cast<unsigned>(block) >= static_cast<unsigned>(p.num_pages);
-    if (bad || !wanted) block = -1;
-    return __ballot_sync(kAllLanes, bad);
+    bad_page = is_live() && static_cast<unsigned>(page) >= static_cast<unsigned>(p.num_pages);
+    if (bad_page) page = -1;
+    return __ballot_sync(kAllLanes, bad_page);
   }
 
   __device__ void note(int stage, bool bad) {
@@ -83,10 +96,16 @@ struct PageLookUp {
   }
 };
 
-// Any page size: each lane looks up one token of a tile, a tile early.
+// Any page size: each lane looks up one token of a tile, or two, a tile early.
 template <class Shape>
 struct TokenPages : PageLookUp {
-  __device__ explicit TokenPages(const TensorParams& params) : PageLookUp{params} {}
+  static constexpr int kRows = Shape::kTile > 32 ? 2 : 1;  // of a lane
+
+  // The second row of this lane.
+  int next_page = -1;
+  int next_slot = 0;
+
+  __device__ explicit TokenPages(const TensorParams& params) : PageLookUp(params) {}
 
   template <class Copy>
   __device__ void begin(const Copy&, const Steps& steps) {
@@ -95,17 +114,39 @@ struct TokenPages : PageLookUp {
   }
 
   template <class Copy>
-  __device__ void issue(const Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
-    note(stage, judge() != 0);
-    copy.issue(keys, values, stage, head, block, slot, at.len - at.token);
+  __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
+    unsigned bad = judge();
+    typename Copy::Rows rows = {{page}, {slot}};
+    if (kRows == 2) {
+      const bool unusable =
+          next_is_live() && static_cast<unsigned>(next_page) >= static_cast<unsigned>(p.num_pages);
+      bad |= __ballot_sync(kAllLanes, unusable);
+      rows.block[kRows - 1] = unusable ? -1 : next_page;
+      rows.slot[kRows - 1] = next_slot;
+    }
+    note(stage, bad != 0);
+    copy.issue(keys, values, head, rows, at.len - at.token);
     at.token += at.stride;
     look_up_tile();
   }
 
-  __device__ void look_up_tile() {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    look_up(at.token + lane, lane < Shape::kTile);
+  __device__ bool next_is_live() const {
+    return static_cast<unsigned>(at.token + lane() + 32) < static_cast<unsigned>(at.len);
   }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+  __device__ void look_up_tile() {
+    if (kRows == 2) {
+      look_up(at.token + lane() + 32, true);
+      next_page = page;
+      next_slot = slot;
+    }
+    look_up(at.token + lane(), lane() < Shape::kTile);
+  }
+
+  // It never asks ahead of the lengths.
+  template <class Copy>
+  __device__ void settle(const Copy&, int) {}
 };
 
 // Pages that whole boxes of tokens fill: each lane looks up one box, so that one trip to memory
@@ -115,7 +156,7 @@ struct BoxPages : PageLookUp {
   int next = 0;            // tile of those looked up
   unsigned bad_lanes = 0;  // of those looked up
 
-  __device__ explicit BoxPages(const TensorParams& params) : PageLookUp{params} {}
+  __device__ explicit BoxPages(const TensorParams& params) : PageLookUp(params) {}
 
   template <class Copy>
   __device__ void begin(const Copy& copy, const Steps& steps) {
@@ -124,19 +165,23 @@ struct BoxPages : PageLookUp {
   }
 
   template <class Copy>
-  __device__ void issue(const Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
+  __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
     if (next == 0) bad_lanes = judge();
     const int boxes_log = copy.boxes_log();
     const int of_tile = (1 << boxes_log) - 1;
     const int first = next << boxes_log;
     const int from = first + (static_cast<int>(threadIdx.x) & of_tile);
-    copy.issue(keys, values, stage, head, __shfl_sync(kAllLanes, block, from),
-               __shfl_sync(kAllLanes, slot, from), 0);
-    const unsigned lanes = (1u << (1 << boxes_log)) - 1;
-    note(stage, (bad_lanes >> first & lanes) != 0);
+    copy.issue(keys, values, stage, head, __shfl_sync(kAllLanes, page, from),
+               __shfl_sync(kAllLanes, slot, from));
+    note_lanes(stage, first, boxes_log);
     if ((++next << boxes_log) < 32) return;
     at.token += next * at.stride;
     look_up_tiles(copy);
+  }
+
+  __device__ void note_lanes(int stage, int first, int boxes_log) {
+    const unsigned lanes = (1u << (1 << boxes_log)) - 1;
+    note(stage, (bad_lanes >> first & lanes) != 0);
   }
 
   template <class Copy>
@@ -146,6 +191,17 @@ struct BoxPages : PageLookUp {
     const int box = lane - (tile << copy.boxes_log());
     next = 0;
     look_up(at.token + tile * at.stride + box * copy.box_tokens(), true);
+  }
+
+  // The length was a guess until now, when the first tile has been asked for.  Ids that are not
+  // live after all are not looked at.
+  template <class Copy>
+  __device__ void settle(const Copy& copy, int len) {
+    at.len = len;
+    const bool live = is_live();
+    bad_lanes = __ballot_sync(kAllLanes, bad_page && live);
+    if (!live) page = -1;
+    note_lanes(0, 0, copy.boxes_log());
   }
 };
 

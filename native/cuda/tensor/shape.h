@@ -6,56 +6,59 @@
 
 namespace flashdec::cuda {
 
-// Levels of the tree of fixed splits that a block folds by itself.
+// Levels of the tree of splits that a block folds by itself.
 constexpr int kMostLevels = 3;
+
+constexpr int kWarps = 4;  // of a block: one for each scheduler of a multiprocessor
 
 constexpr int fewer(int a, int b) {
   return a < b ? a : b;
 }
 
 // Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a
-// time, Tile tokens that a warp takes at a time.  A warp has Stages tiles, of which Spare are never
-// asked for: so it can ask for the next tile as soon as one arrives, rather than when it is done
-// with it.  `Room` is the shared memory that a block may have.
-template <int HeadDim, int Heads, int Tile, int Stages, int Spare, int MergeBuffers, int Room>
+// time.  Both ways to copy have tiles of the same tokens, so that they give the same bits.  A warp
+// has room for Stages tiles and asks for Ahead of them.  `Room` is the shared memory that a block
+// may have.
+template <int HeadDim, int Heads, int Stages, int Ahead, int MergeBuffers, int Room>
 struct TensorShape {
   static constexpr int kHeadDim = HeadDim;
   static constexpr int kHeads = Heads;
   static constexpr int kHeadTiles = Heads / 8;
-  static constexpr int kTile = Tile;
+  // Rows lie in panels of 64 columns, the widest that the tensor copies swizzle.
+  static constexpr int kPanels = (HeadDim + 63) / 64;
+  // Tokens that a warp takes at a time.
+  static constexpr int kTile = kPanels == 1 ? 64 : kPanels == 2 ? 32 : 16;
+  static constexpr int kTileBytes = kTile * kPanels * 128;  // of K, and again of V
   // Each warp owns its tokens, its ring of tiles and its (m, l, o).
-  static constexpr int kWarps = HeadDim <= 128 || Room > 99 * 1024 ? 4 : 2;
+  static constexpr int kWarps = cuda::kWarps;
   static constexpr int kThreads = 32 * kWarps;
-  static constexpr int kTileBytes = kTile * HeadDim * 2;  // of K, and again of V
   static constexpr int kMergeStride = HeadDim + 4;  // floats; + 4 spreads heads over the banks
-  // Sums of the unit that a warp merges while the others go on, and of the next one.
+  // Sums of the piece that a warp merges while the others go on, and of the next one.
   static constexpr int kMergeBuffers = MergeBuffers;
   static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;
 
   static constexpr int kStages = Stages;
-  static constexpr int kAhead = Stages - Spare;  // tiles on their way
+  static constexpr int kAhead = Ahead;
   static constexpr int kWarpRingBytes = Stages * 2 * kTileBytes;
   static constexpr int kRingBytes = kWarps * kWarpRingBytes;
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
   static constexpr int kSmem =
       kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + 1024;  // to align the ring
 
-  // With fixed splits: nodes of the tree that wait for their neighbour, one for each level.
+  // Nodes of the tree that wait for their neighbour, one for each level.
   static constexpr int kLevelBytes = Heads * (HeadDim / 4) * 24;
   static constexpr int kLevels = fewer(kMostLevels, (Room - kSmem) / kLevelBytes);
   static constexpr int kFoldBytes = kLevels * kLevelBytes;
 };
 
-// About 64 KB in flight on a multiprocessor: with more, memory serves the queues unevenly.
+// One tile of 16 KB of every warp is on its way, always: it is asked for as soon as the one before
+// it arrives, into the place of the one before that.
 template <int HeadDim, int Heads>
-using TmaShape = TensorShape<HeadDim, Heads,
-                             HeadDim <= 64    ? 64
-                             : HeadDim <= 128 ? 32
-                                              : 16,
-                             2, 1, 2, 227 * 1024>;
+using TmaShape = TensorShape<HeadDim, Heads, 2, 1, 2, 227 * 1024>;
 
-// Fits the 99 KB of sm_86, sm_89 and sm_120.
+// Fits the 99 KB of sm_86, sm_89 and sm_120: room for one tile, whose K makes way for the next
+// tile's while its V is in use, and the other way round.
 template <int HeadDim, int Heads>
-using AsyncShape = TensorShape<HeadDim, Heads, HeadDim <= 64 ? 32 : 16, 2, 0, 1, 99 * 1024>;
+using AsyncShape = TensorShape<HeadDim, Heads, 1, 1, 1, 99 * 1024>;
 
 }  // namespace flashdec::cuda

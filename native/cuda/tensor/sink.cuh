@@ -7,52 +7,66 @@
 #include "cuda/tensor/output.cuh"
 #include "cuda/tensor/packet.cuh"
 #include "cuda/tensor/tree.cuh"
+#include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
 
-constexpr int kNoSlot = -1;
+// A split in its node.
+struct Leaf {
+  int index;
+  bool last;
+};
 
-template <class E, class Shape>
+// One of the threads that share some work.
+struct Worker {
+  int number;
+  int of;
+};
+
+template <class E, class Shape, class Deal>
 struct Sink {
-  const TensorParams& p;
-  int sequence;
-  int first_head;
-  int heads;
-  int slot;   // of a unit that is shared, or kNoSlot
-  Leaf leaf;  // what the block folds first
+  const Deal& deal;
   WaitingRoom<Shape> waiting;
 
-  __device__ void put(int head, int column, float4 o, SoftmaxState state) const {
-    TreeNode node = {state, o};
+  // Four columns of a row, of a leaf.
+  __device__ void put(const Piece& piece, const Leaf& leaf, int head, int column,
+                      TreeNode node) const {
+    const auto& p = deal.p;
     const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
-    if (!carry(leaf.index, leaf.levels, leaf.last, node,
-               [&](int level) { return waiting.place(level, quad); }))
-      return;
-    if (slot == kNoSlot) {
-      store_normalised<E>(p, sequence, first_head + head, column, node.o, node.state);
+    if constexpr (Deal::kCut) {
+      if (!carry(leaf.index, deal.level, leaf.last, node,
+                 [&](int level) { return waiting.place(level, quad); }))
+        return;
+    }
+    if (piece.slot == kNoSlot) {
+      store_normalised<E>(p, piece.sequence, first_head_of(p, piece.unit) + head, column, node.o,
+                          node.state);
     } else {
-      store_packet(p, slot, quad, node.o, node.state);
+      store_packet(p, piece.slot, quad, node.o, node.state);
     }
   }
 
-  __device__ void store(const Merge<E, Shape>& merge, int thread, int threads) const {
-    merge.for_each_quad(
-        p, heads, thread, threads,
-        [&](int head, int column, float4 o, SoftmaxState state) { put(head, column, o, state); });
+  __device__ void store(const Merge<E, Shape>& merge, const Piece& piece, const Leaf& leaf,
+                        const Worker& worker) const {
+    merge.for_each_quad(deal.p, heads_of(deal.p, piece.unit), worker.number, worker.of,
+                        [&](int head, int column, float4 o, SoftmaxState state) {
+                          put(piece, leaf, head, column, {state, o});
+                        });
   }
 
   // Nothing to attend to: zeros, or NaN for a length outside its range.
-  __device__ void store_without_attention(bool bad) const {
+  __device__ void store_without_attention(const Piece& piece) const {
+    const auto& p = deal.p;
+    const bool bad = piece.len < 0;
     if (bad && threadIdx.x == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
     const float value = bad ? NAN : 0.0f;
-    for (int quad = threadIdx.x; quad < heads * static_cast<int>(p.row_quads.value);
-         quad += Shape::kThreads) {
-      const int head = p.row_quads.divide(quad);
-      const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-      store_quad(output_row<E>(p, sequence, first_head + head) + column,
-                 {value, value, value, value});
-      if (column == 0)
-        store_lse(p, sequence, first_head + head, bad ? poisoned_state() : empty_state());
+    const int quads = heads_of(p, piece.unit) * static_cast<int>(p.row_quads.value);
+    for (int quad = threadIdx.x; quad < quads; quad += Shape::kThreads) {
+      const int of_unit = p.row_quads.divide(quad);
+      const int head = first_head_of(p, piece.unit) + of_unit;
+      const int column = 4 * (quad - of_unit * static_cast<int>(p.row_quads.value));
+      store_quad(output_row<E>(p, piece.sequence, head) + column, {value, value, value, value});
+      if (column == 0) store_lse(p, piece.sequence, head, bad ? poisoned_state() : empty_state());
     }
   }
 };

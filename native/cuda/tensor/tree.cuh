@@ -1,4 +1,4 @@
-// Fixed splits are the leaves of a binary tree over the sequence: node i of level n folds the
+// Splits are the leaves of a binary tree over the sequence: node i of level n folds the
 // leaves i 2^n to (i + 1) 2^n - 1, and one whose right half does not exist is its left half.  So no
 // bit depends on which node a block of threads, a warp or a lane folds, as long as each is folded
 // from its own two halves.
@@ -42,11 +42,6 @@ __device__ inline bool carry(int index, int levels, bool last, TreeNode& node,
   return true;
 }
 
-// Whether a split is the last one of its node.
-__device__ inline bool ends_node(int split, int splits, int level) {
-  return split + 1 == splits || ((split + 1) & ((1 << level) - 1)) == 0;
-}
-
 // What waits in shared memory while a block folds.
 template <class Shape>
 struct WaitingRoom {
@@ -68,13 +63,6 @@ struct WaitingRoom {
     return {reinterpret_cast<float4*>(first) + quad,
             reinterpret_cast<SoftmaxState*>(first + kQuads * 16) + quad};
   }
-};
-
-// A split in its node.
-struct Leaf {
-  int index;
-  int levels;
-  bool last;  // of the node
 };
 
 }  // namespace flashdec::cuda

@@ -1,41 +1,33 @@
-// The nodes of fixed splits that blocks left in the workspace become the results: who waits for
-// which, and in which order they are folded.
+// The nodes of splits that blocks left in the workspace become the results: who waits for which,
+// and in which order they are folded.
 //
 // A unit of several nodes is shared between readers: an item is some of its columns.  Items are
 // dealt to the blocks of the grid in turn, whoever wrote the nodes.
 #pragma once
 
 #include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/splits.cuh"
 #include "cuda/tensor/tree.cuh"
-#include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
 
-__device__ inline int first_head_of(const TensorParams& p, int unit) {
-  const int kv_head = p.blocks.divide(unit);
-  const int block = unit - kv_head * static_cast<int>(p.blocks.value);
-  return kv_head * p.group + block * p.block_heads;
-}
-
-__device__ inline int heads_of(const TensorParams& p, int unit) {
-  const int block = unit - p.blocks.divide(unit) * static_cast<int>(p.blocks.value);
-  return min(p.group - block * p.block_heads, p.block_heads);
-}
-
-// The nodes of one unit: slots first, first + stride, ...
+// The nodes of one unit of a sequence, and where they are: slots first, first + stride, ...
 struct NodeRow {
+  int sequence;
+  int unit;
+  int count;
   int first;
   int stride;
-  int count;
 
-  // `pieces_before`: of the sequences before this one.
-  __device__ NodeRow(const TensorParams& p, int pieces_before, int unit, int nodes)
-      : stride(static_cast<int>(p.team.value)), count(nodes) {
-    const int turn = p.team.divide(unit);
-    first = (pieces_before * p.team_units + turn * nodes) * stride + unit - turn * stride;
-  }
   __device__ int slot(int node) const { return first + node * stride; }
 };
+
+// `rows_before`: nodes of the sequences before this one.
+__device__ inline NodeRow node_row(const TensorParams& p, int sequence, int rows_before, int unit,
+                                   int nodes) {
+  const int units = static_cast<int>(p.units.value);
+  return {sequence, unit, nodes, rows_before * units + unit, units};
+}
 
 struct PlaceInMemory {
   TreeNode* node;
@@ -53,10 +45,8 @@ template <class E>
 struct TreeReader {
   const TensorParams& p;
   const Receiver& receive;
-  NodeRow row;
+  const NodeRow& row;
   Shares shares;
-  int sequence;
-  int first_head;
 
   __device__ int lanes() const { return 1 << shares.lanes_log; }
 
@@ -72,7 +62,8 @@ struct TreeReader {
       if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) continue;
       const int head = p.row_quads.divide(quad);
       const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-      store_normalised<E>(p, sequence, first_head + head, column, sum.o, sum.state);
+      store_normalised<E>(p, row.sequence, first_head_of(p, row.unit) + head, column, sum.o,
+                          sum.state);
     }
   }
 
@@ -144,9 +135,9 @@ struct TreeReader {
   }
 };
 
-// Packets that a thread asks for, on average, if all of the grid's do.
-__device__ inline int packets_log(const TensorParams& p, int pieces) {
-  const int64_t packets = int64_t{pieces} * static_cast<int>(p.units.value) * p.slot_quads;
+// Log of the packets that a thread asks for, on average, if all of the grid's do.
+__device__ inline int packets_log(const TensorParams& p, int rows) {
+  const int64_t packets = int64_t{rows} * static_cast<int>(p.units.value) * p.slot_quads;
   const int64_t threads = int64_t{gridDim.x} * blockDim.x;
   const int each = static_cast<int>(min((packets - 1) / threads, int64_t{1} << 20)) + 1;
   return ceil_log2(each);
@@ -162,62 +153,53 @@ __device__ inline int items_log(const TensorParams& p, int nodes, int each_log) 
 // One item: number `share` of the 2^items_log shares of a unit's columns.  One copy of its code: it
 // runs once, last.
 template <class E>
-__device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& row, int sequence,
-                                         int unit, int share, int items_log,
-                                         const Receiver& receive) {
-  const int quads = heads_of(p, unit) * static_cast<int>(p.row_quads.value);
+__device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& row, int share,
+                                         int items_log, const Receiver& receive) {
+  const int quads = heads_of(p, row.unit) * static_cast<int>(p.row_quads.value);
   const int each_log = ceil_log2(((p.slot_quads - 1) >> items_log) + 1);
   const int spare_log = max(threads_log() - each_log, 0);
   const Shares shares = {quads, each_log, min(min(spare_log, ceil_log2(row.count)), 5)};
-  TreeReader<E>{p, receive, row, shares, sequence, first_head_of(p, unit)}.reduce(share);
+  TreeReader<E>{p, receive, row, shares}.reduce(share);
 }
 
 // All items of this block, where every sequence has as many nodes.
 template <class E>
 __device__ inline void reduce_even_tree(const TensorParams& p, int nodes, const Receiver& receive) {
-  if (nodes == 1) return;
   const int log = items_log(p, nodes, packets_log(p, p.batch * nodes));
-  const int items = static_cast<int>(p.all_units.value) << log;
+  const int units = static_cast<int>(p.units.value);
+  const int items = (p.batch * units) << log;
 #pragma unroll 1
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     const int index = item >> log;
     const int sequence = p.units.divide(index);
-    const int unit = index - sequence * static_cast<int>(p.units.value);
-    const NodeRow row(p, sequence * nodes, unit, nodes);
-    reduce_item<E>(p, row, sequence, unit, item - (index << log), log, receive);
+    const NodeRow row = node_row(p, sequence, sequence * nodes, index - sequence * units, nodes);
+    reduce_item<E>(p, row, item - (index << log), log, receive);
   }
 }
 
 // All items of this block.  By whole warps, each for itself.
 template <class E>
-__device__ inline void reduce_tree(const TensorParams& p, const Survey& survey, int level,
-                                   const Receiver& receive) {
-  const Dealer dealer = {p};
-  if (survey.common != kLengthsDiffer)
-    return reduce_even_tree<E>(p, dealer.pieces(survey.common, level), receive);
+__device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) {
+  const TensorParams& p = deal.p;
+  const int most = deal.nodes(deal.survey.longest);
+  if (most == 1) return;
+  if (deal.survey.common != kLengthsDiffer) return reduce_even_tree<E>(p, most, receive);
   const int lane = threadIdx.x % 32;
-  const int units = static_cast<int>(p.units.value);
-  const int each_log = packets_log(p, dealer.pieces(survey, level));
+  const int each_log = packets_log(p, (deal.survey.quanta >> (deal.growth + deal.level)) + 1);
   int items_before = 0;
-  int pieces_before = 0;
+  int rows_before = 0;
   int item = static_cast<int>(blockIdx.x);
 #pragma unroll 1
   for (int base = 0; base < p.batch; base += 32) {
-    const int mine = base + lane;
-    int nodes = 0;
-    if (mine < p.batch) {
-      nodes = dealer.pieces(base == 0 ? survey.first : dealer.length(mine), level);
-    }
+    const Splits::Window shown = deal.window(base, rows_before);
+    const int nodes = base + lane < p.batch ? deal.nodes(shown.len) : 0;
     const int log = items_log(p, nodes, each_log);
-    const int items = nodes > 1 ? units << log : 0;
+    const int items = nodes > 1 ? deal.units() << log : 0;
     int items_end = items;
-    int pieces_end = nodes;
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {
-      const int more_items = __shfl_up_sync(kAllLanes, items_end, distance);
-      const int more_pieces = __shfl_up_sync(kAllLanes, pieces_end, distance);
-      if (lane >= distance) items_end += more_items;
-      if (lane >= distance) pieces_end += more_pieces;
+      const int more = __shfl_up_sync(kAllLanes, items_end, distance);
+      if (lane >= distance) items_end += more;
     }
     const int total = __shfl_sync(kAllLanes, items_end, 31);
 #pragma unroll 1
@@ -225,15 +207,15 @@ __device__ inline void reduce_tree(const TensorParams& p, const Survey& survey, 
       const int target = item - items_before;
       const int found = __ffs(static_cast<int>(__ballot_sync(kAllLanes, items_end > target))) - 1;
       const int local = target - __shfl_sync(kAllLanes, items_end - items, found);
-      const int found_nodes = __shfl_sync(kAllLanes, nodes, found);
       const int found_log = __shfl_sync(kAllLanes, log, found);
-      const int start = pieces_before + __shfl_sync(kAllLanes, pieces_end - nodes, found);
       const int unit = local >> found_log;
-      const NodeRow row(p, start, unit, found_nodes);
-      reduce_item<E>(p, row, base + found, unit, local - (unit << found_log), found_log, receive);
+      const NodeRow row =
+          node_row(p, base + found, __shfl_sync(kAllLanes, shown.end - nodes, found), unit,
+                   __shfl_sync(kAllLanes, nodes, found));
+      reduce_item<E>(p, row, local - (unit << found_log), found_log, receive);
     }
     items_before += total;
-    pieces_before += __shfl_sync(kAllLanes, pieces_end, 31);
+    rows_before = __shfl_sync(kAllLanes, shown.end, 31);
   }
 }
 

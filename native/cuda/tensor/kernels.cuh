@@ -1,0 +1,86 @@
+// The split kernels on tensor cores, over a way of copying tiles: cp.async or tensor copies.
+// docs/kernels.md derives their shape.
+#pragma once
+
+#include "cuda/device/dependency.cuh"
+#include "cuda/tensor/even.cuh"
+#include "cuda/tensor/read.cuh"
+#include "cuda/tensor/splits.cuh"
+#include "cuda/tensor/tree_reduce.cuh"
+
+namespace flashdec::cuda {
+
+template <class E, class Shape, class Copy, class Feed, class Deal>
+__device__ inline void read_all(const Deal& deal, Copy& copy, Feed& feed,
+                                Meeting<E, Shape>& meeting, const Room<Shape>& room,
+                                const Ring<Shape>& ring) {
+  Reading<E, Shape, Copy, Feed, Deal> reading = {deal, copy, feed, meeting, {deal, room.waiting()},
+                                                 ring, {}};
+  reading.run();
+  let_next_start();
+}
+
+// Every sequence of one length that the host knows, in rows of the cache.  A short run is bound by
+// how fast its instructions come, so it has a kernel of its own.
+template <class E, class Shape, class Copy>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    even_split(const __grid_constant__ EvenParams p,
+               const __grid_constant__ typename Copy::Source source) {
+  extern __shared__ char memory[];
+  const Room<Shape> room(memory);
+  Copy copy(source, room.copy_barriers(), true);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  const Even even(p);
+  Feed<Shape, Copy, RowPlaces, Even> feed(even, copy, RowPlaces(p), room.warp_ring());
+  feed.next_piece();
+  read_all<E, Shape>(even, copy, feed, meeting, room, feed.start());
+  if (even.parts > 0 && p.one_launch) reduce_cut<E>(even, p.shares, {true, true});
+}
+
+// Whether sequences are cut into parts.
+__device__ inline bool are_even(const TensorParams& p, const Survey& survey, const Even& even) {
+  return p.even && survey.common > 0 && even.longest_part(p.tile_log) <= kEvenTokens;
+}
+
+// The parts of a unit that the device found out about.
+template <class E>
+__device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
+                                        const Receiver& receive) {
+  if (even.parts <= 1) return;
+  reduce_cut<E>(even, share_columns(even.parts, p.slot_quads, threads_log()), receive);
+}
+
+// Anything else: lengths on the device, pages, splits that the plan fixes, groups that several
+// blocks share.
+template <class E, class Shape, class Copy, class Places>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    tensor_split(const __grid_constant__ TensorParams p,
+                 const __grid_constant__ typename Copy::Source source) {
+  extern __shared__ char memory[];
+  const Room<Shape> room(memory);
+  Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  Even even(p);
+  if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
+  const Lengths lengths = {p};
+  const int asked = lengths.ask();
+  Ahead<Places> ahead = {Places(p)};
+  // The first tile, as if all sequences were as long as they may be: where they are of one length
+  // it is the right one, however long they are, and the trip to memory for the lengths costs
+  // nothing.
+  if (Copy::kBoxes && p.even) ask_ahead<Shape>(even, copy, room.warp_ring(), ahead);
+  const Survey survey = lengths.survey(asked);
+  if (survey.common > 0) even.take_length(p, survey.common);
+  if (are_even(p, survey, even)) {
+    Feed<Shape, Copy, Places, Even> feed(even, copy, ahead.places, room.warp_ring());
+    read_all<E, Shape>(even, copy, feed, meeting, room, feed.start(ahead));
+    if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+  } else {
+    const Splits splits(p, survey);
+    Feed<Shape, Copy, Places, Splits> feed(splits, copy, ahead.places, room.warp_ring());
+    read_all<E, Shape>(splits, copy, feed, meeting, room, feed.start(ahead));
+    if (p.one_launch) reduce_tree<E>(splits, {true, true});
+  }
+}
+
+}  // namespace flashdec::cuda
