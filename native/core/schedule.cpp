@@ -14,12 +14,26 @@ constexpr int64_t kLeastBalancedSplit = 64;
 // The combine reads every split of a row in turn; beyond this it would show.
 constexpr int64_t kMostBalancedSplits = 128;
 
+// The heads of a cache are neighbours in memory, so blocks that read the same tokens of several
+// heads should do so at the same time: as many as divide a sequence's units and leave few blocks
+// idle.
+int64_t team_of(int64_t units, int64_t grid) {
+  int64_t team = std::min(units, grid);
+  const auto serves = [&](int64_t size) {
+    return units % size == 0 && grid / size * size * 20 >= grid * 19;
+  };
+  while (team > 1 && !serves(team))
+    --team;
+  return team;
+}
+
 Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
   Schedule schedule = {};
   schedule.tile = kernel.tile;
   if (!kernel.persistent) return schedule;
   schedule.grid = device.sm_count * kernel.blocks_per_sm;
   schedule.heads = std::min(problem.group, kernel.heads);
+  schedule.team = team_of(problem.kv_heads * ceil_div(problem.group, kernel.heads), schedule.grid);
   schedule.levels = kernel.levels;
   return schedule;
 }

@@ -15,7 +15,8 @@ struct Schedule {
   int64_t tile;        // splits begin at multiples of it
   int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
   int64_t heads;       // query heads that such a block takes at a time
-  int64_t levels;      // such a block folds up to 2^levels neighbouring splits
+  int64_t team;        // blocks that walk the same tokens together, each for another head
+  int64_t levels;      // such a block folds up to 2^levels neighbouring splits of split_len
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.
@@ -32,41 +33,51 @@ FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
   return (len + length - 1) / length;
 }
 
-// A persistent kernel's splits, where the plan does not fix them: this many tokens, doubled a few
-// times as long as two are left for every block.
-constexpr int64_t kQuantum = 128;
-constexpr int kMostGrowth = 2;
-
-// `quanta` of all sequences together.
-FLASHDEC_INLINE int split_growth(int64_t quanta, int64_t units, int64_t blocks) {
-  int growth = kMostGrowth;
-  while (growth > 0 && (quanta >> growth) * units < 2 * blocks)
-    --growth;
-  return growth;
-}
-
-// Splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block folds
-// 2^level neighbours into a node before others see them, as few as leave it no more nodes than
-// this: so the partial results of a launch do not grow with the batch.
+// Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block
+// folds 2^level neighbours into a node before others see them; no more nodes a block than this, so
+// that the partial results of a launch do not grow with the batch.
 constexpr int64_t kMostNodes = 32;
 
-FLASHDEC_INLINE int node_level(int64_t splits, int64_t units, int64_t blocks, int levels) {
-  int level = 0;
-  while (level < levels && (splits * units >> level) > kMostNodes * blocks)
-    ++level;
-  return level;
+// Splits of all sequences, and what decides how they are folded.
+struct Folding {
+  int64_t splits;
+  int64_t splits_of_each;  // sequence, or 0: they differ
+  int64_t batch;
+  int64_t units;  // of a sequence
+  int64_t blocks;
+};
+
+// Rows of nodes of all sequences, about, where they differ.
+FLASHDEC_INLINE int64_t node_rows(const Folding& all, int level) {
+  const int64_t more = (int64_t{1} << level) - 1;
+  if (all.splits_of_each != 0) return all.batch * ((all.splits_of_each + more) >> level);
+  return (all.splits + all.batch * more / 2) >> level;
 }
 
-// Nodes that a launch leaves for the combine, at most: the two functions above round down, and
-// every sequence of a unit rounds up.
-FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t all_units, int64_t max_len) {
-  const bool grows = schedule.split_len == 0;
-  const int64_t quantum = grows ? kQuantum : schedule.split_len;
-  const int64_t quanta = all_units * ((max_len + quantum - 1) / quantum);
-  const int64_t folded = quanta >> (schedule.levels + (grows ? kMostGrowth : 0));
+// How far to fold: a matter of speed alone.  Whole nodes are dealt, so many small ones are dealt
+// more evenly; but each costs as much as a sixteenth of a split to exchange.
+FLASHDEC_INLINE int node_level(const Folding& all, int most) {
+  int best = most;
+  int64_t least_cost = INT64_MAX;
+  for (int level = most; level >= 0; --level) {
+    const int64_t each = (node_rows(all, level) * all.units + all.blocks - 1) / all.blocks;
+    if (each > kMostNodes) break;
+    const int64_t uneven = all.splits_of_each != 0 ? 0 : int64_t{8} << level;
+    const int64_t cost = each * ((int64_t{16} << level) + 1) + uneven;
+    if (cost >= least_cost) continue;
+    least_cost = cost;
+    best = level;
+  }
+  return best;
+}
+
+// Nodes that a launch leaves for the combine, at most.
+FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t all_units) {
+  const int64_t splits = all_units * schedule.max_splits;
   const int64_t wanted = kMostNodes * schedule.grid;
-  const int64_t most = (wanted > folded ? wanted : folded) + 2 * all_units + 1;
-  return quanta < most ? quanta : most;
+  const int64_t folded = splits >> schedule.levels;
+  const int64_t most = (wanted > folded ? wanted : folded) + all_units;
+  return splits < most ? splits : most;
 }
 
 // How a grid of blocks shares units of equal length: whole ones in rounds, and those left over cut

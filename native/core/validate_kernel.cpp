@@ -44,7 +44,7 @@ Refusal too_many_tiles(const Kernel& kernel, const Problem& problem) {
   if (!kernel.persistent) return kAccepted;
   const int64_t units =
       problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);  // < 2^31
-  const int64_t most = INT32_MAX / units * kernel.tile;
+  const int64_t most = (INT32_MAX / units - 1) * kernel.tile;  // less what begins a sequence
   if (problem.max_kv_len <= most) return kAccepted;
   return refusal(FLASHDEC_UNSUPPORTED,
                  "max_kv_len is %lld; with %lld sequences and %lld key/value heads %s takes up to "

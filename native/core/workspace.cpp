@@ -14,12 +14,12 @@ int64_t append(int64_t* end, int64_t count, int64_t size) {
   return begin;
 }
 
-// A block has one part of a unit, or several nodes.
+// Where the lengths decide, a block can share the first and the last unit it works on.
 WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) {
   WorkspaceLayout layout = {};
   const int64_t units = problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
-  const int64_t nodes = most_nodes(schedule, units, problem.max_kv_len);
-  const int64_t slots = schedule.split_len != 0 ? nodes : std::max(nodes, schedule.grid);
+  const bool fixed = schedule.split_len != 0;
+  const int64_t slots = fixed ? most_nodes(schedule, units) : 2 * schedule.grid;
   const int64_t quads = schedule.heads * ceil_div(problem.head_dim_v, 4);
   int64_t end = 0;
   layout.packets = append(&end, slots * quads, 4 * static_cast<int64_t>(sizeof(float)));

@@ -31,12 +31,10 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library = ctypes.CDLL(str(target))
     library.flashdec_last_error.restype = ctypes.c_char_p
     library.flashdec_kernel_name.restype = ctypes.c_char_p
-    for name, count in (("split_length", 4), ("live_splits", 4), ("most_nodes", 5)):
+    for name, count in (("split_length", 4), ("live_splits", 4), ("most_nodes", 4)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_int64, [ctypes.c_int64] * count
-    for name, count in (("split_growth", 3), ("node_level", 4)):
-        function = getattr(library, f"unit_{name}")
-        function.restype, function.argtypes = ctypes.c_int32, [ctypes.c_int64] * count
+    library.unit_node_level.argtypes = [ctypes.POINTER(ctypes.c_int64), ctypes.c_int64]
     for name, count in (("rescale_factor", 2), ("reference_score", 1), ("lse", 2)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float] * count

@@ -165,21 +165,16 @@ int64_t unit_live_splits(int64_t max_splits, int64_t split_len, int64_t tile, in
   return live_splits({max_splits, split_len, tile}, len);
 }
 
-int32_t unit_split_growth(int64_t quanta, int64_t units, int64_t blocks) {
-  return split_growth(quanta, units, blocks);
+int32_t unit_node_level(const int64_t* all, int64_t most) {
+  return node_level({all[0], all[1], all[2], all[3], all[4]}, static_cast<int>(most));
 }
 
-int32_t unit_node_level(int64_t splits, int64_t units, int64_t blocks, int64_t levels) {
-  return node_level(splits, units, blocks, static_cast<int>(levels));
-}
-
-int64_t unit_most_nodes(int64_t split_len, int64_t grid, int64_t levels, int64_t all_units,
-                        int64_t max_len) {
+int64_t unit_most_nodes(int64_t max_splits, int64_t grid, int64_t levels, int64_t all_units) {
   Schedule schedule = {};
-  schedule.split_len = split_len;
+  schedule.max_splits = max_splits;
   schedule.grid = grid;
   schedule.levels = levels;
-  return most_nodes(schedule, all_units, max_len);
+  return most_nodes(schedule, all_units);
 }
 
 void unit_f16_to_float(const uint16_t* from, float* to, int64_t count) {

@@ -76,12 +76,10 @@ def deals_itself(planned: Planned) -> bool:
     return bool(planned.kernel.persistent)
 
 
-def most_nodes(desc: dict[str, Any], planned: Planned, units: int, sm_count: int) -> int:
-    """Splits are folded until 32 a block are left, or as far as a block may."""
-    fixed = planned.facts.split_len
-    quanta = units * ceil_div(desc["max_kv_len"], fixed or 128)
-    folded = quanta >> (planned.kernel.levels + (0 if fixed else 2))
-    return min(quanta, max(32 * sm_count, folded) + 2 * units + 1)
+def most_nodes(planned: Planned, units: int, sm_count: int) -> int:
+    """Fixed splits are folded until 32 a block are left, or as far as a block may."""
+    splits = units * planned.facts.max_splits
+    return min(splits, max(32 * sm_count, splits >> planned.kernel.levels) + units)
 
 
 def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) -> int:
@@ -93,8 +91,8 @@ def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) ->
         group = desc["q_heads"] // desc["kv_heads"]
         units = desc["batch"] * desc["kv_heads"] * ceil_div(group, planned.kernel.heads)
         heads = min(group, planned.kernel.heads)
-        nodes = most_nodes(desc, planned, units, sm_count)
-        slots = nodes if planned.facts.split_len else max(nodes, sm_count)  # or a part each
+        fixed = planned.facts.split_len != 0  # else two slots a block
+        slots = most_nodes(planned, units, sm_count) if fixed else 2 * sm_count
         quads = slots * heads * ceil_div(row, 4)
         buffers = [quads * 16, quads * 8]
     else:

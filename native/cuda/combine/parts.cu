@@ -24,12 +24,14 @@ __global__ void __launch_bounds__(kReducers)
   wait_for_previous();
   const Lengths lengths = {p};
   const Survey survey = lengths.survey(lengths.ask());
+  const Receiver receive = {false, p.restores};
+  if (p.fixed) return reduce_tree<E>(Splits(p, survey), receive);
   Even even(p);
   if (survey.common > 0) even.take_length(p, survey.common);
   if (are_even(p, survey, even)) {
-    reduce_found_cut<E>(p, even, {false, p.restores});
+    reduce_found_cut<E>(p, even, receive);
   } else {
-    reduce_tree<E>(Splits(p, survey), {false, p.restores});
+    reduce_spans<E>(Spans(p, survey), receive);
   }
 }
 

@@ -26,7 +26,8 @@ struct Even {
   int parts;  // 0: it has none
   int part_tiles;
 
-  static constexpr bool kCut = false;
+  static constexpr bool kAnyLength = false;
+  static constexpr bool kFolds = false;
 
   // Of the length that the host knows.
   __device__ explicit Even(const EvenParams& params)
@@ -69,7 +70,10 @@ struct Even {
     return whole > 0 ? len : int64_t{(tiles - 1) / divided + 1} << tile_log;
   }
 
-  __device__ Cut shared() const { return {static_cast<int>(blockIdx.x) - part, part, parts}; }
+  __device__ Cut shared() const { return {static_cast<int>(blockIdx.x) - part, 1, part, parts}; }
+  __device__ int slot(const Piece& piece) const {
+    return piece.step > 1 ? shared().slot(part) : kNoSlot;
+  }
 
   // Of round -1: this block's part of a unit left over.
   __device__ Piece piece(int round) const {
@@ -83,7 +87,6 @@ struct Even {
     of.first = is_whole ? 0 : part;
     of.step = is_whole ? 1 : parts;
     of.tiles = is_whole ? tiles : part_tiles;
-    of.slot = of.step > 1 ? static_cast<int>(blockIdx.x) : kNoSlot;
     return of;
   }
 

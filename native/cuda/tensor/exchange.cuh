@@ -57,13 +57,17 @@ struct PartSum {
   }
 };
 
-// How a unit that several blocks share is divided between them; each has a slot for its part.
+// How a unit that several blocks share is divided between them.
 struct Cut {
-  int first_slot;
-  int part;  // this block's
-  int parts;
+  int first_block;
+  int stride;  // from the block of one part to that of the next
+  int part;    // this block's
+  int parts;   // 1: this block has all of it
 
-  __device__ int slot(int index) const { return first_slot + index; }
+  // Of a part: the first of a unit goes to the second slot of its block, others to the first.
+  __device__ int slot(int index) const {
+    return 2 * (first_block + index * stride) + (index == 0 ? 1 : 0);
+  }
 };
 
 // How packets are read.

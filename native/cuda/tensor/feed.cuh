@@ -52,6 +52,7 @@ struct Ahead {
   int sequence = 0;
   int unit = 0;
   int token = 0;
+  int step = 0;
 };
 
 template <class Shape, class Deal, class Copy, class Places>
@@ -64,6 +65,7 @@ __device__ inline void ask_ahead(const Deal& deal, Copy& copy, const Stages<Shap
   ahead.sequence = piece.sequence;
   ahead.unit = piece.unit;
   ahead.token = piece.token<Shape>(this_warp());
+  ahead.step = piece.step;
   ahead.places.begin(copy, steps_of<Shape>(piece));
   ahead.places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(deal.p, piece.unit));
 }
@@ -121,7 +123,8 @@ struct Feed {
     Piece piece;
     find(piece);
     const bool same = ahead.asked && left > 0 && piece.sequence == ahead.sequence &&
-                      piece.unit == ahead.unit && piece.token<Shape>(this_warp()) == ahead.token;
+                      piece.unit == ahead.unit && piece.step == ahead.step &&
+                      piece.token<Shape>(this_warp()) == ahead.token;
     Ring<Shape> ring;
     if (same) {
       places.settle(copy, piece.len);

@@ -5,6 +5,7 @@
 #include "cuda/device/dependency.cuh"
 #include "cuda/tensor/even.cuh"
 #include "cuda/tensor/read.cuh"
+#include "cuda/tensor/spans.cuh"
 #include "cuda/tensor/splits.cuh"
 #include "cuda/tensor/tree_reduce.cuh"
 
@@ -50,18 +51,17 @@ __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
   reduce_cut<E>(even, share_columns(even.parts, p.slot_quads, threads_log()), receive);
 }
 
-// Anything else: lengths on the device, pages, splits that the plan fixes, groups that several
-// blocks share.
+// Lengths on the device, pages, groups that several blocks share.
 template <class E, class Shape, class Copy, class Places>
 __global__ void __launch_bounds__(Shape::kThreads, 1)
-    tensor_split(const __grid_constant__ TensorParams p,
-                 const __grid_constant__ typename Copy::Source source) {
+    lengths_split(const __grid_constant__ TensorParams p,
+                  const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
   const Room<Shape> room(memory);
   Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
-  if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
+  wait_for_previous();
   const Lengths lengths = {p};
   const int asked = lengths.ask();
   Ahead<Places> ahead = {Places(p)};
@@ -76,11 +76,29 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
     read_all<E, Shape>(even, copy, feed, meeting, room, feed.start(ahead));
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
-    const Splits splits(p, survey);
-    Feed<Shape, Copy, Places, Splits> feed(splits, copy, ahead.places, room.warp_ring());
-    read_all<E, Shape>(splits, copy, feed, meeting, room, feed.start(ahead));
-    if (p.one_launch) reduce_tree<E>(splits, {true, true});
+    const Spans spans(p, survey);
+    Feed<Shape, Copy, Places, Spans> feed(spans, copy, ahead.places, room.warp_ring());
+    read_all<E, Shape>(spans, copy, feed, meeting, room, feed.start(ahead));
+    if (p.one_launch) reduce_spans<E>(spans, {true, true});
   }
+}
+
+// Splits that the plan fixes.
+template <class E, class Shape, class Copy, class Places>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    fixed_split(const __grid_constant__ TensorParams p,
+                const __grid_constant__ typename Copy::Source source) {
+  extern __shared__ char memory[];
+  const Room<Shape> room(memory);
+  Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
+  const Lengths lengths = {p};
+  const Splits splits(p, lengths.survey(lengths.ask()));
+  Feed<Shape, Copy, Places, Splits> feed(splits, copy, Places(p), room.warp_ring());
+  feed.next_piece();
+  read_all<E, Shape>(splits, copy, feed, meeting, room, feed.start());
+  if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 
 }  // namespace flashdec::cuda

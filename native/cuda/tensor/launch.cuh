@@ -49,7 +49,7 @@ inline bool may_cut(const Launch& launch, int heads) {
   if (schedule.max_splits <= 1) return false;
   if (launch.operands.kv_len != nullptr) return true;
   if (is_even(launch, true, heads)) return rounds_of(launch, true).parts > 1;
-  return launch.operands.uniform_kv_len > std::max<int64_t>(schedule.split_len, kQuantum);
+  return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
@@ -88,22 +88,19 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.headers = launch.workspace.headers;
 }
 
-// Splits as long as any sequence, where nothing may be cut.
-constexpr int64_t kUncut = INT32_MAX;
-
+// The splits of the plan; or, where nothing may be cut, one that is as long as any sequence.
 inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
-  const bool fixed = schedule.split_len != 0;
-  const int64_t quantum = !cut     ? kUncut
-                          : !fixed ? kQuantum
-                                   : std::min<int64_t>(schedule.split_len, kUncut);
-  p.quantum = make_divisor(quantum);
-  p.quantum_tiles = static_cast<int32_t>(ceil_div(quantum, schedule.tile));
-  p.grows = cut && !fixed;
-  // A warp's tiles go on from one split of a node to the next.
-  const bool folds = cut && (p.grows || p.quantum_tiles % kWarps == 0);
-  p.levels = folds ? static_cast<int32_t>(schedule.levels) : 0;
+  constexpr int64_t kLongest = INT32_MAX;
+  const int64_t split_len = cut ? std::min<int64_t>(schedule.split_len, kLongest) : kLongest;
+  p.fixed = split_len != 0;
   p.step_rows = static_cast<int32_t>(schedule.grid / p.units.value);
   p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
+  if (!p.fixed) return;
+  p.split_len = make_divisor(split_len);
+  p.split_tiles = static_cast<int32_t>(ceil_div(split_len, schedule.tile));
+  // A warp's tiles go on from one split of a node to the next.
+  const bool folds = cut && p.split_tiles % kWarps == 0;
+  p.levels = folds ? static_cast<int32_t>(schedule.levels) : 0;
 }
 
 inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
@@ -124,11 +121,22 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   p.most_parts = cut && p.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.left_over : 1;
   p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   fill_splits(schedule, cut, p);
+  p.team = make_divisor(schedule.team);
+  p.teams = make_divisor(schedule.grid / schedule.team);
+  p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
   p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
   p.block_heads = static_cast<int32_t>(schedule.heads);
   p.restores = x.prepared_workspace;
   p.status = x.status;
   return p;
+}
+
+// A single sequence is cut into parts, if it is not empty, and no more blocks have one than if it
+// is as long as it may be: the next kernel need not wait for the others' multiprocessors.
+inline int64_t blocks_of(const Launch& launch, const TensorParams& p) {
+  const bool parts = p.batch == 1 && p.even && !p.fixed && p.whole == 0 &&
+                     ceil_div(p.tiles, p.parts.value) * (int64_t{1} << p.tile_log) <= kEvenTokens;
+  return parts ? p.cut_blocks : launch.plan.schedule.grid;
 }
 
 // Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
@@ -143,13 +151,15 @@ void enqueue_split(const Launch& launch, Start start, Params& params) {
 
 template <class E, class Shape, class Copy, class Places>
 void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
-  static KernelSetup setup;
+  static KernelSetup setups[2];
   TensorParams params = make_tensor_params(launch, cut);
   void* arguments[] = {&params, &source};
+  const void* kernel = params.fixed
+                           ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
+                           : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
   enqueue_split(launch,
-                setup.start(reinterpret_cast<const void*>(tensor_split<E, Shape, Copy, Places>),
-                            {launch.plan.schedule.grid, Shape::kThreads,
-                             Shape::kSmem + Shape::kFoldBytes, arguments}),
+                setups[params.fixed].start(kernel, {launch.plan.schedule.grid, Shape::kThreads,
+                                                    Shape::kSmem + Shape::kFoldBytes, arguments}),
                 params);
   if (cut && !params.one_launch) combine_any(launch, params);
 }

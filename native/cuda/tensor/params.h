@@ -96,15 +96,21 @@ struct TensorParams : EvenParams {
   int32_t left_over;   // units, after whole rounds
   int32_t most_parts;  // of such a unit, if it is long enough
 
-  // All others: splits of a few quanta.
-  Divisor quantum;  // tokens
-  int32_t quantum_tiles;
-  int32_t tile_log;
-  bool grows;          // a split may be more than one quantum
-  int32_t levels;      // of the tree of splits, that a block may fold
+  // Splits at the same tokens of every unit.
+  bool fixed;
+  Divisor split_len;
+  int32_t split_tiles;
+  int32_t levels;      // of their tree, that a block may fold
   int32_t step_rows;   // from one node of a block to its next one:
   int32_t step_units;  // step_rows * units + step_units = blocks
-  Divisor blocks;      // of query heads in a group
+
+  // Spans of tiles, for lengths that differ.
+  Divisor team;  // blocks that walk the same tokens together
+  Divisor teams;
+  int32_t team_units;  // of a sequence, for each of a team
+
+  int32_t tile_log;
+  Divisor blocks;  // of query heads in a group
   int32_t block_heads;
   bool restores;  // the second launch leaves a prepared workspace as it was
   uint32_t* status;

@@ -59,10 +59,10 @@ struct Reading {
     int until_flush = kFlushTokens / Shape::kTile;
     const int stride = piece.step * Shape::kWarps * Shape::kTile;
 #pragma unroll 1
-    for (int i = begin + static_cast<int>(threadIdx.x) / 32; i < end; i += Shape::kWarps) {
+    for (int i = begin + this_warp(); i < end; i += Shape::kWarps) {
       bad |= take_tile(live);
       live -= stride;
-      if (!Deal::kCut || --until_flush > 0) continue;
+      if (!Deal::kAnyLength || --until_flush > 0) continue;
       if (!flushed) meeting.enter();
       flush(flushed_m, l, flushed, heads_of(deal.p, piece.unit));
       warp.clear_values();
@@ -86,7 +86,7 @@ struct Reading {
         flushed_m[t][h] = warp.m[t][h];
         warp.l[t][h] = 0.0f;
       }
-    if (Deal::kCut && again) {
+    if (Deal::kAnyLength && again) {
       meeting.merge().template leave<true>(warp, keep, heads);
     } else {
       meeting.merge().template leave<false>(warp, keep, heads);
@@ -94,28 +94,29 @@ struct Reading {
   }
 
   __device__ void ask(const Piece& piece) {
-    if (!Deal::kCut || piece.len > 0)
+    if (!Deal::kAnyLength || piece.len > 0)
       warp.ask(deal.p, piece.sequence, first_head_of(deal.p, piece.unit),
                heads_of(deal.p, piece.unit));
   }
 
   // `last`: no piece follows.
   __device__ void take_piece(const Piece& piece, bool last) {
-    int live = piece.len - piece.token<Shape>(static_cast<int>(threadIdx.x) / 32);
+    const int slot = deal.slot(piece);
+    int live = piece.len - piece.token<Shape>(this_warp());
     int begin = 0;
 #pragma unroll 1
     for (int split = 0; begin < piece.tiles; ++split) {
       int end = piece.tiles;
       bool folds = false;
-      if constexpr (Deal::kCut) {
-        end = min(begin + deal.split_tiles(), end);
+      if constexpr (Deal::kFolds) {
+        end = min(begin + deal.p.split_tiles, end);
         folds = deal.level > 0;
       }
       const bool ends = end == piece.tiles;
       attend(piece, begin, end, live);
       meeting.leave(last && ends, folds,
                     [&](const Merge<E, Shape>& merge, int thread, int threads) {
-                      sink.store(merge, piece, {split, ends}, {thread, threads});
+                      sink.store(merge, {piece, slot, split, ends}, {thread, threads});
                     });
       if (!ends) warp.reset();
       begin = end;
@@ -133,7 +134,7 @@ struct Reading {
       warp.start();
       more = cursor.next(next);
       if (more) ask(next);
-      if constexpr (Deal::kCut) {
+      if constexpr (Deal::kAnyLength) {
         if (piece.len <= 0) {
           sink.store_without_attention(piece);
           continue;

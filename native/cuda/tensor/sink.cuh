@@ -11,8 +11,10 @@
 
 namespace flashdec::cuda {
 
-// A split in its node.
+// What is merged: a piece, or one split of it.
 struct Leaf {
+  const Piece& piece;
+  int slot;  // of the piece in the workspace; kNoSlot: it is the whole unit
   int index;
   bool last;
 };
@@ -28,29 +30,29 @@ struct Sink {
   const Deal& deal;
   WaitingRoom<Shape> waiting;
 
-  // Four columns of a row, of a leaf.
-  __device__ void put(const Piece& piece, const Leaf& leaf, int head, int column,
-                      TreeNode node) const {
+  // Four columns of a row.
+  __device__ void put(const Leaf& leaf, int head, int column, TreeNode node) const {
     const auto& p = deal.p;
+    const Piece& piece = leaf.piece;
     const int quad = head * static_cast<int>(p.row_quads.value) + column / 4;
-    if constexpr (Deal::kCut) {
+    if constexpr (Deal::kFolds) {
       if (!carry(leaf.index, deal.level, leaf.last, node,
                  [&](int level) { return waiting.place(level, quad); }))
         return;
     }
-    if (piece.slot == kNoSlot) {
+    if (leaf.slot == kNoSlot) {
       store_normalised<E>(p, piece.sequence, first_head_of(p, piece.unit) + head, column, node.o,
                           node.state);
     } else {
-      store_packet(p, piece.slot, quad, node.o, node.state);
+      store_packet(p, leaf.slot, quad, node.o, node.state);
     }
   }
 
-  __device__ void store(const Merge<E, Shape>& merge, const Piece& piece, const Leaf& leaf,
+  __device__ void store(const Merge<E, Shape>& merge, const Leaf& leaf,
                         const Worker& worker) const {
-    merge.for_each_quad(deal.p, heads_of(deal.p, piece.unit), worker.number, worker.of,
+    merge.for_each_quad(deal.p, heads_of(deal.p, leaf.piece.unit), worker.number, worker.of,
                         [&](int head, int column, float4 o, SoftmaxState state) {
-                          put(piece, leaf, head, column, {state, o});
+                          put(leaf, head, column, {state, o});
                         });
   }
 

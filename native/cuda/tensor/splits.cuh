@@ -1,11 +1,9 @@
-// Units of any lengths, all cut at the same tokens: the deal of batch-invariant plans, and of
-// lengths that differ.
+// Units cut at tokens that the plan fixes, whatever the lengths: the deal of batch-invariant plans.
 //
-// A split is the plan's, or a few quanta, as many as leave enough splits for all blocks.  The
-// splits of a unit are the leaves of a tree (tree.cuh); a node is as many neighbours as a block
-// folds by itself, mostly one.  Nodes in the order of memory (sequence, node, unit) go round the
-// blocks, so that together they read one stretch of memory after the other, and all of them to the
-// end.
+// The splits of a unit are the leaves of a tree (tree.cuh); a node is as many neighbours as a block
+// folds by itself.  Nodes in the order of memory (sequence, node, unit) go round the blocks.
+// Nodes are few on purpose: the partial results of many would take more of the memory's time than
+// they save.
 #pragma once
 
 #include "core/split.h"
@@ -17,45 +15,26 @@ namespace flashdec::cuda {
 struct Splits {
   const TensorParams& p;
   Survey survey;
-  int growth;  // a split is 2^growth quanta
-  int level;   // a node is 2^level splits
+  int level;  // a node is 2^level splits
 
-  static constexpr bool kCut = true;
+  static constexpr bool kAnyLength = true;
+  static constexpr bool kFolds = true;
 
   __device__ Splits(const TensorParams& params, const Survey& lengths)
-      : p(params), survey(lengths), growth(0), level(0) {
-    if (p.grows) growth = split_growth(survey.quanta, units(), gridDim.x);
-    level = node_level(survey.quanta >> growth, units(), gridDim.x, p.levels);
+      : p(params), survey(lengths) {
+    const bool even = survey.common != kLengthsDiffer;
+    level = node_level(
+        {survey.quanta, even ? Lengths{p}.quanta(survey.common) : 0, p.batch, units(), gridDim.x},
+        p.levels);
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
-  __device__ int split_tiles() const { return p.quantum_tiles << growth; }
-  // Of a sequence.  One without tokens has a node too: someone must write its outputs.
-  __device__ int nodes(int len) const {
-    return len <= 0 ? 1 : (p.quantum.divide(len - 1) >> (growth + level)) + 1;
+  __device__ int nodes(int len) const { return ((Lengths{p}.quanta(len) - 1) >> level) + 1; }
+  __device__ int slot(const Piece& piece) const {
+    return piece.parts > 1 ? piece.row * units() + piece.unit : kNoSlot;
   }
-
-  // Rows of nodes before the end of each of 32 sequences, one in each lane.
-  struct Window {
-    int base;
-    int len;
-    int end;
-  };
-
-  // By whole warps: the window of the sequences from `base` on.
   __device__ Window window(int base, int before) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const bool there = base + lane < p.batch;
-    Window shown = {base, 0, 0};
-    if (there) shown.len = base == 0 ? survey.first : Lengths{p}.of(base + lane);
-    shown.end = there ? nodes(shown.len) : 0;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int other = __shfl_up_sync(kAllLanes, shown.end, distance);
-      if (lane >= distance) shown.end += other;
-    }
-    shown.end += before;
-    return shown;
+    return show(Lengths{p}, survey, base, before, [&](int len) { return nodes(len); });
   }
 
   // Steps through the nodes of this block.  Cheap enough to keep two: one for the loads, which run
@@ -72,25 +51,21 @@ struct Splits {
     }
 
     __device__ bool next(Piece& piece) {
-      int rows = __shfl_sync(kAllLanes, shown.end, 31);
-      while (row >= rows) {
+      for (int rows = shown.rows(); row >= rows; rows = shown.rows()) {
         if (shown.base + 32 >= deal.p.batch) return false;
         shown = deal.window(shown.base + 32, rows);
-        rows = __shfl_sync(kAllLanes, shown.end, 31);
       }
-      const unsigned beyond = __ballot_sync(kAllLanes, shown.end > row);
-      const int found = __ffs(static_cast<int>(beyond)) - 1;
-      piece.sequence = shown.base + found;
+      const Window::Entry found = shown.find(row);
+      piece.sequence = found.sequence;
       piece.unit = unit;
-      piece.len = __shfl_sync(kAllLanes, shown.len, found);
-      const int nodes = deal.nodes(piece.len);
-      const int node = row - (__shfl_sync(kAllLanes, shown.end, found) - nodes);
-      const int node_tiles = deal.split_tiles() << deal.level;
-      const int tiles = piece.len <= 0 ? 0 : ((piece.len - 1) >> deal.p.tile_log) + 1;
+      piece.len = found.len;
+      piece.row = row;
+      piece.parts = deal.nodes(found.len);
+      const int node = row - (found.end - piece.parts);
+      const int node_tiles = deal.p.split_tiles << deal.level;
       piece.first = node * node_tiles;
       piece.step = 1;
-      piece.tiles = min(node_tiles, tiles - piece.first);
-      piece.slot = nodes > 1 ? row * deal.units() + unit : kNoSlot;
+      piece.tiles = min(node_tiles, Lengths{deal.p}.tiles(found.len) - piece.first);
       advance();
       return true;
     }

@@ -185,13 +185,13 @@ __device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) 
   if (most == 1) return;
   if (deal.survey.common != kLengthsDiffer) return reduce_even_tree<E>(p, most, receive);
   const int lane = threadIdx.x % 32;
-  const int each_log = packets_log(p, (deal.survey.quanta >> (deal.growth + deal.level)) + 1);
+  const int each_log = packets_log(p, (deal.survey.quanta >> deal.level) + 1);
   int items_before = 0;
   int rows_before = 0;
   int item = static_cast<int>(blockIdx.x);
 #pragma unroll 1
   for (int base = 0; base < p.batch; base += 32) {
-    const Splits::Window shown = deal.window(base, rows_before);
+    const Window shown = deal.window(base, rows_before);
     const int nodes = base + lane < p.batch ? deal.nodes(shown.len) : 0;
     const int log = items_log(p, nodes, each_log);
     const int items = nodes > 1 ? deal.units() << log : 0;

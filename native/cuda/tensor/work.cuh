@@ -1,11 +1,13 @@
 // What there is to do: lengths, and the pieces of it that a block takes in turn.
 //
 // A unit is one key/value head (and one block of query heads) of one sequence.  Units are dealt to
-// the blocks of a persistent grid in one of two ways:
+// the blocks of a persistent grid in one of three ways:
 //   parts    (even.cuh) every length the same: whole units in equal rounds; each one left over is
 //            cut into parts whose tiles interleave, so that neighbours read neighbouring memory;
-//   splits   (splits.cuh) any lengths: every unit is cut at the same tokens, and its splits, in
-//            the order of memory, go round the blocks.
+//   spans    (spans.cuh) lengths differ: the tiles of all sequences in a row, cut into equal spans;
+//   splits   (splits.cuh) the plan fixes the splits: neighbouring ones make a node, and the nodes
+//   go
+//            round the blocks.
 #pragma once
 
 #include <climits>
@@ -18,6 +20,9 @@ namespace flashdec::cuda {
 constexpr int kBadLen = -1;
 constexpr int kNoSlot = -1;
 
+// In spans, a new sequence takes a block as long as this many tiles more.
+constexpr int kBeginning = 1;
+
 // Tiles first, first + step, ... of one unit.
 struct Piece {
   int sequence;
@@ -26,7 +31,10 @@ struct Piece {
   int first;
   int step;
   int tiles;
-  int slot;  // where its result goes in the workspace; kNoSlot: it is the whole unit
+  // Splits: the row of the node, and the nodes of the unit.  Spans: where the unit begins, and its
+  // quanta.
+  int row;
+  int parts;
 
   // The first token of a warp.
   template <class Shape>
@@ -79,8 +87,13 @@ struct Lengths {
   __device__ int of(int sequence) const {
     return p.kv_lens == nullptr ? p.kv_len : checked(p.kv_lens[sequence]);
   }
-  // A sequence without tokens still takes a quantum: someone must write its outputs.
-  __device__ int quanta(int len) const { return len <= 0 ? 1 : p.quantum.divide(len - 1) + 1; }
+  __device__ int tiles(int len) const { return len <= 0 ? 0 : ((len - 1) >> p.tile_log) + 1; }
+  // Splits, or tiles and what it costs to begin a sequence.  One without tokens still takes a
+  // quantum: someone must write its outputs.
+  __device__ int quanta(int len) const {
+    if (len <= 0) return 1;
+    return p.fixed ? p.split_len.divide(len - 1) + 1 : kBeginning + tiles(len);
+  }
 
   // As it is in memory, of the sequence of this lane's number: asked for early.
   __device__ int ask() const {
@@ -110,5 +123,46 @@ struct Lengths {
     return {low == high ? low : kLengthsDiffer, high, sum, first};
   }
 };
+
+// The sequences from `base` on, one in each lane, and the rows of the launch before the end of
+// each.
+struct Window {
+  int base;
+  int len;
+  int end;
+
+  // Sequence `found` of those that are shown.
+  struct Entry {
+    int sequence;
+    int len;
+    int end;
+  };
+  __device__ Entry entry(int found) const {
+    return {base + found, __shfl_sync(kAllLanes, len, found), __shfl_sync(kAllLanes, end, found)};
+  }
+  __device__ int rows() const { return __shfl_sync(kAllLanes, end, 31); }
+  // The first that ends after a row, which is before rows().
+  __device__ Entry find(int row) const {
+    return entry(__ffs(static_cast<int>(__ballot_sync(kAllLanes, end > row))) - 1);
+  }
+};
+
+// By whole warps; `rows_of(len)` of a sequence, `before` those before the first one.
+template <class RowsOf>
+__device__ inline Window show(const Lengths& lengths, const Survey& survey, int base, int before,
+                              const RowsOf& rows_of) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const bool there = base + lane < lengths.p.batch;
+  Window shown = {base, 0, 0};
+  if (there) shown.len = base == 0 ? survey.first : lengths.of(base + lane);
+  shown.end = there ? rows_of(shown.len) : 0;
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int other = __shfl_up_sync(kAllLanes, shown.end, distance);
+    if (lane >= distance) shown.end += other;
+  }
+  shown.end += before;
+  return shown;
+}
 
 }  // namespace flashdec::cuda
