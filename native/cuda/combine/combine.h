@@ -6,8 +6,6 @@
 
 namespace flashdec::cuda {
 
-constexpr int kReducers = 128;  // threads of a block that reduces
-
 struct EvenParams;
 struct TensorParams;
 
@@ -15,7 +13,7 @@ struct TensorParams;
 // context.
 void combine(const Launch& launch);
 
-// The same for what a persistent grid left in its slots, in blocks of as many threads as it has.
+// The same for what a persistent grid left in its slots, by as many blocks and threads.
 void combine_any(const Launch& launch, const TensorParams& params);
 
 // The same where every length is the same and known to the host.

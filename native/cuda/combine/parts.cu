@@ -11,7 +11,7 @@ namespace flashdec::cuda {
 namespace {
 
 template <class E>
-__global__ void __launch_bounds__(kReducers)
+__global__ void __launch_bounds__(kThreads)
     even_parts(const __grid_constant__ EvenParams p, bool restore) {
   const Even even(p);
   wait_for_previous();
@@ -19,8 +19,7 @@ __global__ void __launch_bounds__(kReducers)
 }
 
 template <class E>
-__global__ void __launch_bounds__(kReducers)
-    parts_or_nodes(const __grid_constant__ TensorParams p) {
+__global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant__ TensorParams p) {
   wait_for_previous();
   const Lengths lengths = {p};
   const Survey survey = lengths.survey(lengths.ask());
@@ -48,7 +47,7 @@ void combine_even(const Launch& launch, const EvenParams& params) {
                             : reinterpret_cast<const void*>(even_parts<__nv_bfloat16>);
   bool restore = launch.operands.prepared_workspace;
   void* arguments[] = {const_cast<EvenParams*>(&params), &restore};
-  enqueue(setups[half].start(kernel, {params.cut_blocks, kReducers, 0, arguments}), launch.stream);
+  enqueue(setups[half].start(kernel, {params.cut_blocks, kThreads, 0, arguments}), launch.stream);
 }
 
 void combine_any(const Launch& launch, const TensorParams& params) {
@@ -57,7 +56,7 @@ void combine_any(const Launch& launch, const TensorParams& params) {
   const void* kernel = half ? reinterpret_cast<const void*>(parts_or_nodes<__half>)
                             : reinterpret_cast<const void*>(parts_or_nodes<__nv_bfloat16>);
   void* arguments[] = {const_cast<TensorParams*>(&params)};
-  enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kReducers, 0, arguments}),
+  enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kThreads, 0, arguments}),
           launch.stream);
 }
 

@@ -32,7 +32,7 @@ struct TmaCopy {
 
   __device__ TmaCopy(const Source& source, uint32_t first_barrier, bool read_once)
       : maps(source), barriers(first_barrier) {
-    if (threadIdx.x % 32 == 0) {
+    if (threadIdx.x % 32 == 0 && threadIdx.x / 32 < Shape::kWarps) {
       fetch_map(maps.k);
       fetch_map(maps.v);
       for (int stage = 0; stage < Shape::kStages; ++stage)

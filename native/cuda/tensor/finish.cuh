@@ -7,6 +7,12 @@
 
 namespace flashdec::cuda {
 
+// One of the threads that share some work: half a block's, or all of them.
+struct Worker {
+  int number;
+  int of;
+};
+
 template <class E, class Shape>
 struct Merge {
   using Warp = Attention<E, Shape>;
@@ -92,20 +98,19 @@ struct Merge {
     return sum;
   }
 
-  // Calls put(head, column, o, state) for every four columns of every head, shared between
-  // `threads` threads, of which this is number `thread`.
+  // Calls put(head, column, o, state) for every four columns of every head that are this thread's.
   template <class Put>
-  __device__ void for_each_quad(const EvenParams& p, int heads, int thread, int threads,
+  __device__ void for_each_quad(const EvenParams& p, int heads, const Worker& worker,
                                 const Put& put) const {
-    const Divisor& lanes = threads == 32 ? p.warp_lanes : p.block_lanes;
-    const int head = lanes.divide(thread);
+    const Divisor& lanes = worker.of == kThreads ? p.block_lanes : p.half_lanes;
+    const int head = lanes.divide(worker.number);
     if (head >= heads) return;
     float factors[Shape::kWarps];
     const SoftmaxState state = merge(head, factors);
     const int stride = 4 * static_cast<int>(lanes.value);
     const int end = 4 * static_cast<int>(p.row_quads.value);
 #pragma unroll 1
-    for (int column = 4 * thread - head * stride; column < end; column += stride)
+    for (int column = 4 * worker.number - head * stride; column < end; column += stride)
       put(head, column, quad(head, column, factors), state);
   }
 };

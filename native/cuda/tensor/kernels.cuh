@@ -11,20 +11,28 @@
 
 namespace flashdec::cuda {
 
-template <class E, class Shape, class Copy, class Feed, class Deal>
-__device__ inline void read_all(const Deal& deal, Copy& copy, Feed& feed,
-                                Meeting<E, Shape>& meeting, const Room<Shape>& room,
-                                const Ring<Shape>& ring) {
-  Reading<E, Shape, Copy, Feed, Deal> reading = {deal, copy, feed, meeting, {deal, room.waiting()},
-                                                 ring, {}};
-  reading.run();
+// All that a deal has for this block; `start(feed)` asks for the first tile.
+template <class E, class Shape, class Places, class Deal, class Copy, class Start>
+__device__ inline void read_all(const Deal& deal, Copy& copy, const Places& places,
+                                const Room<Shape>& room, Meeting<E, Shape>& meeting,
+                                const Start& start) {
+  const Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
+  if (is_reader()) {
+    using Loads = Feed<Shape, Copy, Places, Deal>;
+    Loads feed(deal, copy, places, room.warp_ring());
+    const Ring<Shape> ring = start(feed);
+    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, {}}.read_all();
+  } else {
+    wait_for_previous();
+    block.merge_all();
+  }
   let_next_start();
 }
 
 // Every sequence of one length that the host knows, in rows of the cache.  A short run is bound by
 // how fast its instructions come, so it has a kernel of its own.
 template <class E, class Shape, class Copy>
-__global__ void __launch_bounds__(Shape::kThreads, 1)
+__global__ void __launch_bounds__(kThreads, 1)
     even_split(const __grid_constant__ EvenParams p,
                const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
@@ -32,9 +40,10 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   Copy copy(source, room.copy_barriers(), true);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   const Even even(p);
-  Feed<Shape, Copy, RowPlaces, Even> feed(even, copy, RowPlaces(p), room.warp_ring());
-  feed.next_piece();
-  read_all<E, Shape>(even, copy, feed, meeting, room, feed.start());
+  read_all<E>(even, copy, RowPlaces(p), room, meeting, [](auto& feed) {
+    feed.next_piece();
+    return feed.start();
+  });
   if (even.parts > 0 && p.one_launch) reduce_cut<E>(even, p.shares, {true, true});
 }
 
@@ -53,7 +62,7 @@ __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
 
 // Lengths on the device, pages, groups that several blocks share.
 template <class E, class Shape, class Copy, class Places>
-__global__ void __launch_bounds__(Shape::kThreads, 1)
+__global__ void __launch_bounds__(kThreads, 1)
     lengths_split(const __grid_constant__ TensorParams p,
                   const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
@@ -68,24 +77,24 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   // The first tile, as if all sequences were as long as they may be: where they are of one length
   // it is the right one, however long they are, and the trip to memory for the lengths costs
   // nothing.
-  if (Copy::kBoxes && p.even) ask_ahead<Shape>(even, copy, room.warp_ring(), ahead);
+  if (Copy::kBoxes && p.even && is_reader()) ask_ahead(even, copy, room.warp_ring(), ahead);
   const Survey survey = lengths.survey(asked);
   if (survey.common > 0) even.take_length(p, survey.common);
   if (are_even(p, survey, even)) {
-    Feed<Shape, Copy, Places, Even> feed(even, copy, ahead.places, room.warp_ring());
-    read_all<E, Shape>(even, copy, feed, meeting, room, feed.start(ahead));
+    read_all<E>(even, copy, ahead.places, room, meeting,
+                [&](auto& feed) { return feed.start(ahead); });
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
     const Spans spans(p, survey);
-    Feed<Shape, Copy, Places, Spans> feed(spans, copy, ahead.places, room.warp_ring());
-    read_all<E, Shape>(spans, copy, feed, meeting, room, feed.start(ahead));
+    read_all<E>(spans, copy, ahead.places, room, meeting,
+                [&](auto& feed) { return feed.start(ahead); });
     if (p.one_launch) reduce_spans<E>(spans, {true, true});
   }
 }
 
 // Splits that the plan fixes.
 template <class E, class Shape, class Copy, class Places>
-__global__ void __launch_bounds__(Shape::kThreads, 1)
+__global__ void __launch_bounds__(kThreads, 1)
     fixed_split(const __grid_constant__ TensorParams p,
                 const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
@@ -95,9 +104,10 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
   const Lengths lengths = {p};
   const Splits splits(p, lengths.survey(lengths.ask()));
-  Feed<Shape, Copy, Places, Splits> feed(splits, copy, Places(p), room.warp_ring());
-  feed.next_piece();
-  read_all<E, Shape>(splits, copy, feed, meeting, room, feed.start());
+  read_all<E>(splits, copy, Places(p), room, meeting, [](auto& feed) {
+    feed.next_piece();
+    return feed.start();
+  });
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

@@ -74,10 +74,10 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.q_stride_batch = x.q_strides.batch;
   p.q_stride_head = x.q_strides.head;
   p.row_quads = make_divisor(problem.head_dim_v / 4);
-  p.block_lanes = make_divisor(kReducers / schedule.heads);
-  p.warp_lanes = make_divisor(32 / schedule.heads);
+  p.half_lanes = make_divisor(kThreads / 2 / schedule.heads);
+  p.block_lanes = make_divisor(kThreads / schedule.heads);
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
-  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(kReducers));
+  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(kThreads));
   p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
@@ -158,7 +158,7 @@ void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
                            ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
                            : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
   enqueue_split(launch,
-                setups[params.fixed].start(kernel, {launch.plan.schedule.grid, Shape::kThreads,
+                setups[params.fixed].start(kernel, {launch.plan.schedule.grid, kThreads,
                                                     Shape::kSmem + Shape::kFoldBytes, arguments}),
                 params);
   if (cut && !params.one_launch) combine_any(launch, params);
@@ -173,15 +173,13 @@ void launch_even(const Launch& launch, bool cut, typename Copy::Source& source) 
   const int64_t blocks = params.whole > 0 ? launch.plan.schedule.grid : params.cut_blocks;
   enqueue_split(launch,
                 setup.start(reinterpret_cast<const void*>(even_split<E, Shape, Copy>),
-                            {blocks, Shape::kThreads, Shape::kSmem, arguments}),
+                            {blocks, kThreads, Shape::kSmem, arguments}),
                 params);
   if (cut && !params.one_launch) combine_even(launch, params);
 }
 
 template <class E, class Shape, class Copy>
 void launch_tensor(const Launch& launch, typename Copy::Source source) {
-  static_assert(Shape::kThreads == kReducers && Shape::kWarps == kWarps,
-                "the combine has blocks of the same size");
   const bool cut = may_cut(launch, Shape::kHeads);
   if (is_even(launch, cut, Shape::kHeads)) return launch_even<E, Shape, Copy>(launch, cut, source);
   if (launch.plan.problem.paged())

@@ -1,5 +1,5 @@
-// Where the warps of a block meet at the end of a piece: each leaves its sums in a buffer, and one
-// warp, in turn, merges them while the others read on.
+// Where the warps of a block meet at the end of a piece: the readers leave their sums in a buffer
+// and read on; the other half of the block merges them.
 #pragma once
 
 #include "cuda/copy/barrier.cuh"
@@ -19,9 +19,9 @@ struct Room {
       : ring(memory + (1024 - shared_address(memory) % 1024) % 1024),
         buffers(ring + Shape::kRingBytes) {}
 
-  __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
+  // Of this warp, if it reads.
   __device__ Stages<Shape> warp_ring() const {
-    return {shared_address(ring) + warp() * Shape::kWarpRingBytes};
+    return {shared_address(ring) + this_warp() * Shape::kWarpRingBytes};
   }
   __device__ uint32_t barriers() const {
     return shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
@@ -30,25 +30,36 @@ struct Room {
   __device__ WaitingRoom<Shape> waiting() const {
     return {buffers + Shape::kMergeBuffers * Shape::kMergeBytes + Shape::kBarrierBytes};
   }
-  __device__ uint32_t copy_barriers() const { return barriers() + warp() * Shape::kStages * 8; }
+  __device__ uint32_t copy_barriers() const {
+    return barriers() + this_warp() * Shape::kStages * 8;
+  }
   __device__ uint32_t meeting_barriers() const {
     return barriers() + Shape::kWarps * Shape::kStages * 8;
   }
 };
+
+__device__ inline bool is_reader() {
+  return this_warp() < kWarps;
+}
+// This thread among those that do not read.
+__device__ inline Worker merger() {
+  return {static_cast<int>(threadIdx.x) - kThreads / 2, kThreads / 2};
+}
 
 template <class E, class Shape>
 struct Meeting {
   static constexpr int kBuffers = Shape::kMergeBuffers;
   char* buffers;
   uint32_t barriers;  // of each buffer: full, then empty
-  int count = 0;      // pieces that this warp has left
+  int count = 0;      // meetings that this warp has left
 
+  // Every thread arrives for what it wrote, or read, itself.
   __device__ Meeting(char* memory, uint32_t first_barrier)
       : buffers(memory), barriers(first_barrier) {
     if (threadIdx.x == 0)
       for (int buffer = 0; buffer < kBuffers; ++buffer) {
-        init_barrier(barriers + 16 * buffer, Shape::kThreads);
-        init_barrier(barriers + 16 * buffer + 8, 32);
+        init_barrier(barriers + 16 * buffer, kThreads / 2);
+        init_barrier(barriers + 16 * buffer + 8, kThreads / 2);
       }
     __syncthreads();
   }
@@ -61,31 +72,46 @@ struct Meeting {
     return Merge<E, Shape>(buffers + count % kBuffers * Shape::kMergeBytes);
   }
 
-  // Before a warp writes to the buffer: whoever merged what was there is done.
+  // Readers, before they write to the buffer: what was there has been merged.
   __device__ void enter() const {
     if (count >= kBuffers) wait_barrier(full() + 8, parity() ^ 1);
   }
 
-  // Whoever merged the piece before this one is done.
+  // What was left at the meeting before this one has been merged, and stored.
   __device__ void wait_for_last() const {
     if (count == 0) return;
     const int before = count - 1;
     wait_barrier(barriers + 16 * (before % kBuffers) + 8, before / kBuffers % 2);
   }
 
-  // After: `store(merge, thread, threads)` is called by the threads that store the result, all of
-  // the block's if this is its `last` piece; `in_order` after the store of the piece before.
+  // Readers, after: `store(merge, worker)` is called by all threads of the block if this is its
+  // `last` meeting, by those that do not read if it is not.  `folds`: it reads what it has written
+  // at the one before.
   template <class Store>
-  __device__ void leave(bool last, bool in_order, const Store& store) {
-    const int lane = threadIdx.x % 32;
-    arrive(full());  // every thread for what it wrote itself
-    if (last || count % Shape::kWarps == static_cast<int>(threadIdx.x) / 32) {
+  __device__ void leave(bool last, bool folds, const Store& store) {
+    arrive(full());
+    if (last) store_all(folds, store);
+    ++count;
+  }
+
+  // The other threads.
+  template <class Store>
+  __device__ void attend(bool last, bool folds, const Store& store) {
+    if (last) {
+      store_all(folds, store);
+    } else {
       wait_barrier(full(), parity());
-      if (in_order) wait_for_last();
-      store(merge(), last ? static_cast<int>(threadIdx.x) : lane, last ? Shape::kThreads : 32);
-      if (!last) arrive(full() + 8);
+      store(merge(), merger());
+      arrive(full() + 8);
     }
     ++count;
+  }
+
+  template <class Store>
+  __device__ void store_all(bool folds, const Store& store) const {
+    wait_barrier(full(), parity());
+    if (folds) wait_for_last();
+    store(merge(), Worker{static_cast<int>(threadIdx.x), kThreads});
   }
 };
 

@@ -67,8 +67,8 @@ struct EvenParams {
 
   // Results.
   Divisor row_quads;    // head_dim_v / 4
-  Divisor block_lanes;  // threads of a block that store one head
-  Divisor warp_lanes;   // the same of a warp
+  Divisor half_lanes;   // threads of half a block that store one head
+  Divisor block_lanes;  // the same of a whole one
   Shares shares;
   void* o;
   int64_t o_stride_batch;

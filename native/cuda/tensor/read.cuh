@@ -1,8 +1,8 @@
 // All that a deal has for one block: tiles through the arithmetic, and the sums of each piece to
 // where they belong.
 //
-// Every warp owns its tokens: its own ring of tiles, its own (m, l, o); the block meets only at the
-// end of a piece, or of a split.
+// Every reading warp owns its tokens: its own ring of tiles, its own (m, l, o); the block meets
+// only at the end of a piece, or of a split.
 #pragma once
 
 #include "cuda/tensor/feed.cuh"
@@ -15,16 +15,88 @@ namespace flashdec::cuda {
 // what float32 cannot hold at each addition, so that long sums in one register would drift.
 constexpr int kFlushTokens = 4096;
 
+// What both halves of a block go through, in the same order.
+template <class E, class Shape, class Deal>
+struct Block {
+  const Deal& deal;
+  Meeting<E, Shape>& meeting;
+  const Sink<E, Shape, Deal> sink;
+
+  // Calls take(piece, advance) for every piece.  It has to call advance(), which asks for what the
+  // next piece needs, and to return whether there is one, as advance() says.
+  template <class Ask, class Take>
+  __device__ void for_each_piece(const Ask& ask, const Take& take) const {
+    typename Deal::Cursor cursor(deal);
+    Piece next;
+    bool more = cursor.next(next);
+    if (more) ask(next);
+#pragma unroll 1
+    while (more) {
+      const Piece piece = next;
+      more = take(piece, [&] {
+        const bool found = cursor.next(next);
+        if (found) ask(next);
+        return found;
+      });
+    }
+  }
+
+  // Whether there is nothing to attend to.
+  __device__ static bool is_empty(const Piece& piece) { return Deal::kAnyLength && piece.len <= 0; }
+
+  // Calls take(begin, end) for the tiles of every split of a piece, of the whole of it where there
+  // are no splits; then meet(last, folds, store).
+  template <class Take, class Meet>
+  __device__ void for_each_split(const Piece& piece, bool last, const Take& take,
+                                 const Meet& meet) const {
+    const int slot = deal.slot(piece);
+    int begin = 0;
+#pragma unroll 1
+    for (int split = 0; begin < piece.tiles; ++split) {
+      int end = piece.tiles;
+      bool folds = false;
+      if constexpr (Deal::kFolds) {
+        end = min(begin + deal.p.split_tiles, end);
+        folds = deal.level > 0;
+      }
+      const bool ends = end == piece.tiles;
+      take(begin, end);
+      meet(last && ends, folds, [&](const Merge<E, Shape>& merge, const Worker& worker) {
+        sink.store(merge, {piece, slot, split, ends}, worker);
+      });
+      begin = end;
+    }
+  }
+
+  // The half that merges.
+  __device__ void merge_all() const {
+    for_each_piece([](const Piece&) {},
+                   [&](const Piece& piece, const auto& advance) {
+                     const bool more = advance();
+                     if (is_empty(piece)) {
+                       if constexpr (Deal::kAnyLength)
+                         sink.store_without_attention(piece, merger());
+                       return more;
+                     }
+                     for_each_split(
+                         piece, !more, [](int, int) {},
+                         [&](bool last, bool folds, const auto& store) {
+                           meeting.attend(last, folds, store);
+                         });
+                     return more;
+                   });
+  }
+};
+
+// The half that reads.
 template <class E, class Shape, class Copy, class Feed, class Deal>
 struct Reading {
   using Warp = Attention<E, Shape>;
   using PerHead = float[Shape::kHeadTiles][2];
 
-  const Deal& deal;
+  const Block<E, Shape, Deal>& block;
   Copy& copy;
   Feed& feed;
-  Meeting<E, Shape>& meeting;
-  const Sink<E, Shape, Deal> sink;
   Ring<Shape> ring;
   Warp warp;
 
@@ -41,7 +113,7 @@ struct Reading {
       __syncwarp();  // every lane has read the keys
       feed.fill(stage);
     }
-    warp.weigh(s, deal.p.score_factor, live);
+    warp.weigh(s, block.deal.p.score_factor, live);
     copy.wait_values();
     warp.add_values(feed.stages.values(stage), copy.layout(), s);
     __syncwarp();  // every lane has read the tile
@@ -52,6 +124,8 @@ struct Reading {
 
   // The tiles from `begin` to `end` of a piece, and their sums into the buffer of the meeting.
   __device__ void attend(const Piece& piece, int begin, int end, int& live) {
+    Meeting<E, Shape>& meeting = block.meeting;
+    const int heads = heads_of(block.deal.p, piece.unit);
     PerHead flushed_m;
     PerHead l = {};
     bool bad = false;
@@ -64,13 +138,13 @@ struct Reading {
       live -= stride;
       if (!Deal::kAnyLength || --until_flush > 0) continue;
       if (!flushed) meeting.enter();
-      flush(flushed_m, l, flushed, heads_of(deal.p, piece.unit));
+      flush(flushed_m, l, flushed, heads);
       warp.clear_values();
       until_flush = kFlushTokens / Shape::kTile;
       flushed = true;
     }
     if (!flushed) meeting.enter();
-    flush(flushed_m, l, flushed, heads_of(deal.p, piece.unit));
+    flush(flushed_m, l, flushed, heads);
     if (bad) feed.places.poison(l);
     meeting.merge().leave_states(warp, l);
   }
@@ -87,61 +161,36 @@ struct Reading {
         warp.l[t][h] = 0.0f;
       }
     if (Deal::kAnyLength && again) {
-      meeting.merge().template leave<true>(warp, keep, heads);
+      block.meeting.merge().template leave<true>(warp, keep, heads);
     } else {
-      meeting.merge().template leave<false>(warp, keep, heads);
+      block.meeting.merge().template leave<false>(warp, keep, heads);
     }
   }
 
   __device__ void ask(const Piece& piece) {
-    if (!Deal::kAnyLength || piece.len > 0)
-      warp.ask(deal.p, piece.sequence, first_head_of(deal.p, piece.unit),
-               heads_of(deal.p, piece.unit));
+    const auto& p = block.deal.p;
+    if (!block.is_empty(piece))
+      warp.ask(p, piece.sequence, first_head_of(p, piece.unit), heads_of(p, piece.unit));
   }
 
-  // `last`: no piece follows.
-  __device__ void take_piece(const Piece& piece, bool last) {
-    const int slot = deal.slot(piece);
-    int live = piece.len - piece.token<Shape>(this_warp());
-    int begin = 0;
-#pragma unroll 1
-    for (int split = 0; begin < piece.tiles; ++split) {
-      int end = piece.tiles;
-      bool folds = false;
-      if constexpr (Deal::kFolds) {
-        end = min(begin + deal.p.split_tiles, end);
-        folds = deal.level > 0;
-      }
-      const bool ends = end == piece.tiles;
-      attend(piece, begin, end, live);
-      meeting.leave(last && ends, folds,
-                    [&](const Merge<E, Shape>& merge, int thread, int threads) {
-                      sink.store(merge, {piece, slot, split, ends}, {thread, threads});
-                    });
-      if (!ends) warp.reset();
-      begin = end;
-    }
-  }
-
-  __device__ void run() {
-    typename Deal::Cursor cursor(deal);
-    Piece next;
-    bool more = cursor.next(next);
-    if (more) ask(next);
-#pragma unroll 1
-    while (more) {
-      const Piece piece = next;
-      warp.start();
-      more = cursor.next(next);
-      if (more) ask(next);
-      if constexpr (Deal::kAnyLength) {
-        if (piece.len <= 0) {
-          sink.store_without_attention(piece);
-          continue;
-        }
-      }
-      take_piece(piece, !more);
-    }
+  __device__ void read_all() {
+    block.for_each_piece([&](const Piece& piece) { ask(piece); },
+                         [&](const Piece& piece, const auto& advance) {
+                           warp.start();
+                           const bool more = advance();
+                           if (block.is_empty(piece)) return more;
+                           int live = piece.len - piece.token<Shape>(this_warp());
+                           block.for_each_split(
+                               piece, !more,
+                               [&](int begin, int end) {
+                                 if (begin > 0) warp.reset();
+                                 attend(piece, begin, end, live);
+                               },
+                               [&](bool last, bool folds, const auto& store) {
+                                 block.meeting.leave(last, folds, store);
+                               });
+                           return more;
+                         });
   }
 };
 

@@ -9,7 +9,10 @@ namespace flashdec::cuda {
 // Levels of the tree of splits that a block folds by itself.
 constexpr int kMostLevels = 3;
 
-constexpr int kWarps = 4;  // of a block: one for each scheduler of a multiprocessor
+// Warps of a block that read, one for each scheduler of a multiprocessor, and as many that merge
+// what those have read.
+constexpr int kWarps = 4;
+constexpr int kThreads = 2 * 32 * kWarps;
 
 constexpr int fewer(int a, int b) {
   return a < b ? a : b;
@@ -29,11 +32,10 @@ struct TensorShape {
   // Tokens that a warp takes at a time.
   static constexpr int kTile = kPanels == 1 ? 64 : kPanels == 2 ? 32 : 16;
   static constexpr int kTileBytes = kTile * kPanels * 128;  // of K, and again of V
-  // Each warp owns its tokens, its ring of tiles and its (m, l, o).
+  // Each reading warp owns its tokens, its ring of tiles and its (m, l, o).
   static constexpr int kWarps = cuda::kWarps;
-  static constexpr int kThreads = 32 * kWarps;
   static constexpr int kMergeStride = HeadDim + 4;  // floats; + 4 spreads heads over the banks
-  // Sums of the piece that a warp merges while the others go on, and of the next one.
+  // Sums of the piece that is merged while the readers go on, and of the next one.
   static constexpr int kMergeBuffers = MergeBuffers;
   static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;
 

@@ -19,12 +19,6 @@ struct Leaf {
   bool last;
 };
 
-// One of the threads that share some work.
-struct Worker {
-  int number;
-  int of;
-};
-
 template <class E, class Shape, class Deal>
 struct Sink {
   const Deal& deal;
@@ -50,20 +44,20 @@ struct Sink {
 
   __device__ void store(const Merge<E, Shape>& merge, const Leaf& leaf,
                         const Worker& worker) const {
-    merge.for_each_quad(deal.p, heads_of(deal.p, leaf.piece.unit), worker.number, worker.of,
+    merge.for_each_quad(deal.p, heads_of(deal.p, leaf.piece.unit), worker,
                         [&](int head, int column, float4 o, SoftmaxState state) {
                           put(leaf, head, column, {state, o});
                         });
   }
 
   // Nothing to attend to: zeros, or NaN for a length outside its range.
-  __device__ void store_without_attention(const Piece& piece) const {
+  __device__ void store_without_attention(const Piece& piece, const Worker& worker) const {
     const auto& p = deal.p;
     const bool bad = piece.len < 0;
-    if (bad && threadIdx.x == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
+    if (bad && worker.number == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
     const float value = bad ? NAN : 0.0f;
     const int quads = heads_of(p, piece.unit) * static_cast<int>(p.row_quads.value);
-    for (int quad = threadIdx.x; quad < quads; quad += Shape::kThreads) {
+    for (int quad = worker.number; quad < quads; quad += worker.of) {
       const int of_unit = p.row_quads.divide(quad);
       const int head = first_head_of(p, piece.unit) + of_unit;
       const int column = 4 * (quad - of_unit * static_cast<int>(p.row_quads.value));
