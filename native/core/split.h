@@ -40,30 +40,31 @@ constexpr int64_t kMostNodes = 32;
 
 // Splits of all sequences, and what decides how they are folded.
 struct Folding {
-  int64_t splits;
-  int64_t splits_of_each;  // sequence, or 0: they differ
-  int64_t batch;
-  int64_t units;  // of a sequence
-  int64_t blocks;
+  int splits;
+  int splits_of_each;  // sequence, or 0: they differ
+  int batch;
+  int units;  // of a sequence
 };
 
 // Rows of nodes of all sequences, about, where they differ.
-FLASHDEC_INLINE int64_t node_rows(const Folding& all, int level) {
-  const int64_t more = (int64_t{1} << level) - 1;
+FLASHDEC_INLINE int node_rows(const Folding& all, int level) {
+  const int more = (1 << level) - 1;
   if (all.splits_of_each != 0) return all.batch * ((all.splits_of_each + more) >> level);
   return (all.splits + all.batch * more / 2) >> level;
 }
 
 // How far to fold: a matter of speed alone.  Whole nodes are dealt, so many small ones are dealt
-// more evenly; but each costs as much as a sixteenth of a split to exchange.
-FLASHDEC_INLINE int node_level(const Folding& all, int most) {
+// more evenly; but each costs as much as a sixteenth of a split to exchange.  `each_of(nodes)` are
+// a block's, rounded up.
+template <class EachOf>
+FLASHDEC_INLINE int node_level(const Folding& all, int most, const EachOf& each_of) {
   int best = most;
-  int64_t least_cost = INT64_MAX;
+  int least_cost = INT32_MAX;
   for (int level = most; level >= 0; --level) {
-    const int64_t each = (node_rows(all, level) * all.units + all.blocks - 1) / all.blocks;
+    const int each = each_of(node_rows(all, level) * all.units);
     if (each > kMostNodes) break;
-    const int64_t uneven = all.splits_of_each != 0 ? 0 : int64_t{8} << level;
-    const int64_t cost = each * ((int64_t{16} << level) + 1) + uneven;
+    const int uneven = all.splits_of_each != 0 ? 0 : 8 << level;
+    const int cost = each * ((16 << level) + 1) + uneven;
     if (cost >= least_cost) continue;
     least_cost = cost;
     best = level;

@@ -411,7 +411,8 @@ FLASHDEC_API int32_t flashdec_can_implement(const flashdec_plan* plan, const fla
  * before they read or write anything; and they let the next one do so.  It
  * concerns the caller only where the next kernel of the stream is launched
  * with that attribute, too: that one must wait (griddepcontrol.wait, or
- * cudaGridDependencySynchronize) before it reads o.
+ * cudaGridDependencySynchronize) before it reads or writes an output or the
+ * workspace, and before it writes an input.
  */
 FLASHDEC_API int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args,
                                   void* workspace, uint64_t bytes, struct CUstream_st* stream);

@@ -34,7 +34,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     for name, count in (("split_length", 4), ("live_splits", 4), ("most_nodes", 4)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_int64, [ctypes.c_int64] * count
-    library.unit_node_level.argtypes = [ctypes.POINTER(ctypes.c_int64), ctypes.c_int64]
+    library.unit_node_level.argtypes = [ctypes.POINTER(ctypes.c_int32), ctypes.c_int32]
     for name, count in (("rescale_factor", 2), ("reference_score", 1), ("lse", 2)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float] * count

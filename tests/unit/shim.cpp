@@ -165,8 +165,10 @@ int64_t unit_live_splits(int64_t max_splits, int64_t split_len, int64_t tile, in
   return live_splits({max_splits, split_len, tile}, len);
 }
 
-int32_t unit_node_level(const int64_t* all, int64_t most) {
-  return node_level({all[0], all[1], all[2], all[3], all[4]}, static_cast<int>(most));
+// `all`: the fields of Folding, then the blocks.
+int32_t unit_node_level(const int32_t* all, int32_t most) {
+  return node_level({all[0], all[1], all[2], all[3]}, most,
+                    [&](int nodes) { return (nodes - 1) / all[4] + 1; });
 }
 
 int64_t unit_most_nodes(int64_t max_splits, int64_t grid, int64_t levels, int64_t all_units) {

@@ -34,7 +34,7 @@ def level_of(core: Any, run: Run) -> int:
     splits = [run.splits(length) for length in run.lengths]
     common = splits[0] if len(set(run.lengths)) == 1 else 0
     facts = (sum(splits), common, len(splits), run.units, run.blocks)
-    return int(core.unit_node_level((ctypes.c_int64 * 5)(*facts), run.levels))
+    return int(core.unit_node_level((ctypes.c_int32 * 5)(*facts), run.levels))
 
 
 def random_run(seed: int) -> Run:

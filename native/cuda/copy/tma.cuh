@@ -30,7 +30,7 @@ struct TmaCopy {
   uint32_t barriers;  // of this warp
   uint64_t policy;
 
-  __device__ TmaCopy(const Source& source, uint32_t first_barrier, bool read_once)
+  __device__ TmaCopy(const Source& source, uint32_t first_barrier, bool keeps)
       : maps(source), barriers(first_barrier) {
     if (threadIdx.x % 32 == 0 && threadIdx.x / 32 < Shape::kWarps) {
       fetch_map(maps.k);
@@ -40,11 +40,10 @@ struct TmaCopy {
       asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     __syncwarp();
-    // Nothing is read twice, unless several blocks of query heads read it.
-    if (read_once) {
-      asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    } else {
+    if (keeps) {
       asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    } else {
+      asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     }
   }
 

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
   const Room<Shape> room(memory);
-  Copy copy(source, room.copy_barriers(), true);
+  Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   const Even even(p);
   read_all<E>(even, copy, RowPlaces(p), room, meeting, [](auto& feed) {
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                   const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
   const Room<Shape> room(memory);
-  Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
+  Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
   wait_for_previous();
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                 const __grid_constant__ typename Copy::Source source) {
   extern __shared__ char memory[];
   const Room<Shape> room(memory);
-  Copy copy(source, room.copy_barriers(), p.blocks.value == 1);
+  Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
   const Lengths lengths = {p};

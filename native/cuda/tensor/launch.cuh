@@ -52,6 +52,19 @@ inline bool may_cut(const Launch& launch, int heads) {
   return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
+// What is read once makes way in L2 for everything else, so that others find there what they have
+// left.  Not if several blocks of query heads read it; nor if the run is ten times as long as L2
+// and every block reads long stretches that it hardly shares: the memory serves those a little
+// faster so (docs/kernels.md).
+inline bool keeps(const Launch& launch, const Rounds& rounds) {
+  constexpr int64_t kLongStretch = int64_t{2} << 20, kLongRun = int64_t{512} << 20;
+  const Problem& problem = launch.plan.problem;
+  const int64_t unit = 2 * (problem.head_dim + problem.head_dim_v) * longest(launch);
+  const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch &&
+                              unit * problem.kv_heads * problem.batch >= kLongRun;
+  return problem.group > launch.plan.schedule.heads || long_stretches;
+}
+
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
@@ -67,6 +80,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.part_rest = p.tiles % rounds.parts;
   p.units = make_divisor(problem.kv_heads * ceil_div(problem.group, schedule.heads));
   p.one_launch = cut && x.prepared_workspace;
+  p.keeps = keeps(launch, rounds);
   p.group = static_cast<int32_t>(problem.group);
   p.head_dim = static_cast<int32_t>(problem.head_dim);
   p.score_factor = problem.scale * kLog2E;
@@ -97,6 +111,7 @@ inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
   p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
   if (!p.fixed) return;
   p.split_len = make_divisor(split_len);
+  p.grid = make_divisor(schedule.grid);
   p.split_tiles = static_cast<int32_t>(ceil_div(split_len, schedule.tile));
   // A warp's tiles go on from one split of a node to the next.
   const bool folds = cut && p.split_tiles % kWarps == 0;

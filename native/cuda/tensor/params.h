@@ -56,6 +56,7 @@ struct EvenParams {
   int32_t part_rest;   // parts that have one more
   Divisor units;       // of a sequence
   bool one_launch;     // the workspace is prepared: parts are exchanged within the launch
+  bool keeps;          // K and V may stay in L2
 
   // Queries.
   int32_t group;
@@ -100,6 +101,7 @@ struct TensorParams : EvenParams {
   bool fixed;
   Divisor split_len;
   int32_t split_tiles;
+  Divisor grid;        // blocks
   int32_t levels;      // of their tree, that a block may fold
   int32_t step_rows;   // from one node of a block to its next one:
   int32_t step_units;  // step_rows * units + step_units = blocks

@@ -23,9 +23,9 @@ struct Splits {
   __device__ Splits(const TensorParams& params, const Survey& lengths)
       : p(params), survey(lengths) {
     const bool even = survey.common != kLengthsDiffer;
-    level = node_level(
-        {survey.quanta, even ? Lengths{p}.quanta(survey.common) : 0, p.batch, units(), gridDim.x},
-        p.levels);
+    level =
+        node_level({survey.quanta, even ? Lengths{p}.quanta(survey.common) : 0, p.batch, units()},
+                   p.levels, [&](int nodes) { return p.grid.divide(nodes - 1) + 1; });
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }

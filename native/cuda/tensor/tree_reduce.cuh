@@ -137,10 +137,10 @@ struct TreeReader {
 
 // Log of the packets that a thread asks for, on average, if all of the grid's do.
 __device__ inline int packets_log(const TensorParams& p, int rows) {
-  const int64_t packets = int64_t{rows} * static_cast<int>(p.units.value) * p.slot_quads;
-  const int64_t threads = int64_t{gridDim.x} * blockDim.x;
-  const int each = static_cast<int>(min((packets - 1) / threads, int64_t{1} << 20)) + 1;
-  return ceil_log2(each);
+  const float packets = static_cast<float>(rows) * static_cast<float>(p.units.value) *
+                        static_cast<float>(p.slot_quads);
+  const float each = packets / static_cast<float>(gridDim.x * blockDim.x);
+  return ceil_log2(static_cast<int>(fminf(each, 1 << 20)) + 1);
 }
 
 // The columns of a unit in 2^n items, each one round of what the threads of a block ask for.
