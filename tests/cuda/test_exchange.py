@@ -148,7 +148,7 @@ def test_two_streams_with_a_prepared_workspace_each() -> None:
     exchanges = [Exchange(UNEVEN), Exchange(EVEN)]
     streams = [torch.cuda.Stream() for _ in exchanges]
     torch.cuda.synchronize()
-    for _ in range(500):
+    for _ in range(5000):  # two grids that need every multiprocessor must never share them
         for exchange, stream in zip(exchanges, streams, strict=True):
             exchange.run(stream=stream)
     wait_for(*streams)
