@@ -72,12 +72,12 @@ TmaMaps make_maps(const Launch& launch, const TileSize& tile) {
   maps.rows_bytes = kPanelRow * kBlockRows * (by_panels ? 1 : tile.panels);
   const bool whole = by_panels || maps.box_tokens == kBlockRows || tile.panels == 1;
   const int64_t row = tile.panels * int64_t{kColumns};
-  maps.k_whole = whole && problem.head_dim == row;
-  maps.v_whole = whole && problem.head_dim_v == row;
-  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens,
-         maps.k_whole);
-  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens,
-         maps.v_whole);
+  const bool k_whole = whole && problem.head_dim == row;
+  const bool v_whole = whole && problem.head_dim_v == row;
+  maps.k_boxes = k_whole ? 1 : tile.panels;
+  maps.v_boxes = v_whole ? 1 : tile.panels;
+  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens, k_whole);
+  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens, v_whole);
   return maps;
 }
 

@@ -17,8 +17,8 @@ struct TmaMaps {
   int boxes_log;    // 2^boxes_log boxes hold a tile
   int panel_bytes;  // the layout of tiles: tensor/attend.cuh
   int rows_bytes;
-  bool k_whole;
-  bool v_whole;
+  int k_boxes;  // of a row: one for all panels, or one for each
+  int v_boxes;
 };
 
 // What the boxes fill in shared memory: tiles of so many tokens and panels.

@@ -8,8 +8,8 @@
 
 namespace flashdec::cuda {
 
-__device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_t barrier,
-                                int column, int token, int head, int block, uint64_t policy) {
+__device__ inline void start_copy(uint32_t target, const CUtensorMap& map, uint32_t barrier,
+                                  int column, int token, int head, int block, uint64_t policy) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
       ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;"
@@ -17,6 +17,19 @@ __device__ inline void copy_box(uint32_t target, const CUtensorMap& map, uint32_
       : "r"(target), "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(0), "r"(head),
         "r"(block), "l"(policy)
       : "memory");
+}
+
+// True in one lane of the warp, and the compiler knows that it is one.
+__device__ inline bool elect_lane() {
+  uint32_t elected;
+  asm volatile(
+      "{\n"
+      ".reg .pred one;\n"
+      "elect.sync _|one, 0xffffffff;\n"
+      "selp.b32 %0, 1, 0, one;\n"
+      "}"
+      : "=r"(elected));
+  return elected != 0;
 }
 
 __device__ inline void fetch_map(const CUtensorMap& map) {
@@ -59,43 +72,37 @@ struct TmaCopy {
   // A tile of consecutive tokens of a sequence.
   __device__ void issue_row(uint32_t keys, uint32_t values, int stage, int head, int sequence,
                             int token, int) const {
-    if (threadIdx.x % 32 != 0) return;
+    if (!elect_lane()) return;
     const uint32_t barrier = barriers + 8 * stage;
     expect_bytes(barrier, 2 * Shape::kTileBytes);
-    copy_boxes(keys, values, barrier, head, sequence, token);
+    copy_box(keys, values, barrier, head, sequence, token);
   }
 
   // `block` of lane i: the page (or sequence) of box i, `slot` its first token there.
   __device__ void issue(uint32_t keys, uint32_t values, int stage, int head, int block,
                         int slot) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     const uint32_t barrier = barriers + 8 * stage;
-    const bool leads = threadIdx.x % 32 == 0;
-    if (leads) expect_bytes(barrier, 2 * Shape::kTileBytes);
-    if (maps.box_tokens == Shape::kTile) {
-      if (leads) copy_boxes(keys, values, barrier, head, block, slot);
-      return;
-    }
-    for (int token = 0, box = 0; token < Shape::kTile; token += maps.box_tokens, ++box) {
-      const int from = __shfl_sync(kAllLanes, block, box);
-      const int first = __shfl_sync(kAllLanes, slot, box);
-      const int offset = token / 16 * layout().rows + token % 16 * 128;
-      if (leads) copy_boxes(keys + offset, values + offset, barrier, head, from, first);
-    }
+    if (lane == 0) expect_bytes(barrier, 2 * Shape::kTileBytes);
+    if (lane >> maps.boxes_log != 0) return;
+    const int token = lane * maps.box_tokens;
+    const int offset = token / 16 * layout().rows + token % 16 * 128;
+    copy_box(keys + offset, values + offset, barrier, head, block, slot);
   }
 
-  __device__ void copy_boxes(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
-                             int token) const {
-    copy_rows(keys, maps.k, maps.k_whole, barrier, head, block, token);
-    copy_rows(values, maps.v, maps.v_whole, barrier, head, block, token);
+  __device__ void copy_box(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
+                           int token) const {
+    copy_rows(keys, maps.k, maps.k_boxes, barrier, head, block, token);
+    copy_rows(values, maps.v, maps.v_boxes, barrier, head, block, token);
   }
 
-  __device__ void copy_rows(uint32_t target, const CUtensorMap& map, bool whole, uint32_t barrier,
+  // One box for all panels, or one for each.
+  __device__ void copy_rows(uint32_t target, const CUtensorMap& map, int boxes, uint32_t barrier,
                             int head, int block, int token) const {
-    copy_box(target, map, barrier, 0, token, head, block, policy);
-    if (whole) return;
-    for (int panel = 1; panel < Shape::kPanels; ++panel)
-      copy_box(target + panel * layout().panel, map, barrier, 64 * panel, token, head, block,
-               policy);
+#pragma unroll 1
+    for (int panel = 0; panel < boxes; ++panel)
+      start_copy(target + panel * layout().panel, map, barrier, 64 * panel, token, head, block,
+                 policy);
   }
 
   __device__ static void commit() {}

@@ -49,13 +49,20 @@ struct Even {
     part_tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
   }
 
-  // The same for one found on the device.
+  // The same for one found on the device, which is not longer.
   __device__ void take_length(const TensorParams& q, int common) {
     if (common == len) return;
     len = common;
     tiles = ((len - 1) >> q.tile_log) + 1;
+    const int fewest = max(tiles / static_cast<int>(kLeastTiles), 1);
+    if (fewest < divided) return divide(q, fewest);
+    if (parts > 0) part_tiles = q.parts.divide(tiles - part + divided - 1);
+  }
+
+  // Units are too short for as many parts.
+  __device__ void divide(const TensorParams& q, int into) {
+    divided = into;
     parts = 0;
-    divided = min(q.most_parts, max(tiles / static_cast<int>(kLeastTiles), 1));
     const int block = static_cast<int>(blockIdx.x);
     if (block >= q.left_over * divided) return;
     const int index = block / divided;

@@ -21,8 +21,10 @@ __device__ inline void read_all(const Deal& deal, Copy& copy, const Places& plac
     using Loads = Feed<Shape, Copy, Places, Deal>;
     Loads feed(deal, copy, places, room.warp_ring());
     const Ring<Shape> ring = start(feed);
+    meeting.open();
     Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, {}}.read_all();
   } else {
+    meeting.open();
     wait_for_previous();
     block.merge_all();
   }

@@ -133,7 +133,6 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   p.num_pages = static_cast<int32_t>(problem.num_pages);
   p.even = problem.group <= schedule.heads && schedule.split_len == 0 && longest(launch) > 0;
   p.left_over = rounds_of(launch, cut).left_over;
-  p.most_parts = cut && p.left_over > 0 ? static_cast<int32_t>(schedule.grid) / p.left_over : 1;
   p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   fill_splits(schedule, cut, p);
   p.team = make_divisor(schedule.team);

@@ -53,15 +53,18 @@ struct Meeting {
   uint32_t barriers;  // of each buffer: full, then empty
   int count = 0;      // meetings that this warp has left
 
-  // Every thread arrives for what it wrote, or read, itself.
   __device__ Meeting(char* memory, uint32_t first_barrier)
-      : buffers(memory), barriers(first_barrier) {
-    if (threadIdx.x == 0)
+      : buffers(memory), barriers(first_barrier) {}
+
+  // By all threads, the readers after they have asked for their first tile.  In a meeting every
+  // thread arrives for what it wrote, or read, itself.
+  __device__ void open() const {
+    if (threadIdx.x == kThreads / 2)
       for (int buffer = 0; buffer < kBuffers; ++buffer) {
         init_barrier(barriers + 16 * buffer, kThreads / 2);
         init_barrier(barriers + 16 * buffer + 8, kThreads / 2);
       }
-    __syncthreads();
+    asm volatile("barrier.sync 1, %0;" ::"n"(kThreads) : "memory");
   }
 
   __device__ uint32_t full() const { return barriers + 16 * (count % kBuffers); }

@@ -95,7 +95,6 @@ struct TensorParams : EvenParams {
   // Sequences of one length.
   bool even;           // are cut into parts
   int32_t left_over;   // units, after whole rounds
-  int32_t most_parts;  // of such a unit, if it is long enough
 
   // Splits at the same tokens of every unit.
   bool fixed;

@@ -11,6 +11,13 @@
 
 namespace flashdec::cuda {
 
+// Of a sequence, in every turn of a team.
+struct SpanRows {
+  __device__ int operator()(const TensorParams& p, int len) const {
+    return Lengths{p}.quanta(len) * p.team_units;
+  }
+};
+
 // What every thread knows of the launch as a whole.
 struct Spans {
   const TensorParams& p;
@@ -32,17 +39,13 @@ struct Spans {
   __device__ int member() const {
     return static_cast<int>(blockIdx.x) - team() * static_cast<int>(p.team.value);
   }
+  // Teams beyond the last one have nothing.
   __device__ int begin(int of_team) const { return of_team * each + min(of_team, rest); }
   // The team that has a quantum of the row.
   __device__ int owner(int position) const {
     const int larger = rest * (each + 1);
     return position < larger ? position / (each + 1) : rest + (position - larger) / each;
   }
-  __device__ Window window(int base, int before) const {
-    return show(Lengths{p}, survey, base, before,
-                [&](int len) { return quanta(len) * p.team_units; });
-  }
-
   __device__ Cut cut(const Piece& piece) const {
     if (piece.len <= 0 || piece.tiles + kBeginning >= piece.parts) return {0, 0, 0, 1};
     const int size = static_cast<int>(p.team.value);
@@ -68,20 +71,18 @@ struct Spans {
 
     __device__ explicit Cursor(const Spans& all)
         : deal(all),
-          shown(all.window(0, 0)),
+          shown(show(all.p, SpanRows{}, 0, all.survey.first, 0)),
           position(all.begin(all.team())),
           end(all.begin(min(all.team() + 1, static_cast<int>(all.p.teams.value)))) {
-      if (position == end || all.team() >= static_cast<int>(all.p.teams.value)) {
-        position = end;
-        return;
-      }
+      if (position == end) return;
       for (int rows = shown.rows(); position >= rows; rows = shown.rows())
-        shown = all.window(shown.base + 32, rows);
+        shown = show_next(all.p, SpanRows{}, shown.base + 32, rows);
       const Window::Entry found = shown.find(position);
       const int of_turn = all.quanta(found.len);
       offset = position - (found.end - of_turn * all.p.team_units);
-      turn = all.p.team_units == 1 ? 0 : offset / of_turn;
-      offset -= turn * of_turn;
+      turn = 0;
+      for (; offset >= of_turn; offset -= of_turn)
+        ++turn;
       sequence = found.sequence;
       len = found.len;
     }
@@ -113,7 +114,8 @@ struct Spans {
       turn = 0;
       ++sequence;
       if (position == end) return;
-      if (sequence == shown.base + 32) shown = deal.window(sequence, shown.rows());
+      if (sequence == shown.base + 32)
+        shown = show_next(deal.p, SpanRows{}, sequence, shown.rows());
       len = shown.entry(sequence - shown.base).len;
     }
   };

@@ -11,6 +11,15 @@
 
 namespace flashdec::cuda {
 
+// Of a sequence.
+struct NodeRows {
+  int level;
+
+  __device__ int operator()(const TensorParams& p, int len) const {
+    return ((Lengths{p}.quanta(len) - 1) >> level) + 1;
+  }
+};
+
 // What every thread knows of the launch as a whole.
 struct Splits {
   const TensorParams& p;
@@ -29,12 +38,13 @@ struct Splits {
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
-  __device__ int nodes(int len) const { return ((Lengths{p}.quanta(len) - 1) >> level) + 1; }
+  __device__ int nodes(int len) const { return NodeRows{level}(p, len); }
   __device__ int slot(const Piece& piece) const {
     return piece.parts > 1 ? piece.row * units() + piece.unit : kNoSlot;
   }
-  __device__ Window window(int base, int before) const {
-    return show(Lengths{p}, survey, base, before, [&](int len) { return nodes(len); });
+  __device__ Window first_window() const { return show(p, NodeRows{level}, 0, survey.first, 0); }
+  __device__ Window next_window(const Window& shown, int rows) const {
+    return show_next(p, NodeRows{level}, shown.base + 32, rows);
   }
 
   // Steps through the nodes of this block.  Cheap enough to keep two: one for the loads, which run
@@ -45,7 +55,7 @@ struct Splits {
     int unit;
     Window shown;
 
-    __device__ explicit Cursor(const Splits& all) : deal(all), shown(all.window(0, 0)) {
+    __device__ explicit Cursor(const Splits& all) : deal(all), shown(all.first_window()) {
       row = all.p.units.divide(static_cast<int>(blockIdx.x));
       unit = static_cast<int>(blockIdx.x) - row * all.units();
     }
@@ -53,7 +63,7 @@ struct Splits {
     __device__ bool next(Piece& piece) {
       for (int rows = shown.rows(); row >= rows; rows = shown.rows()) {
         if (shown.base + 32 >= deal.p.batch) return false;
-        shown = deal.window(shown.base + 32, rows);
+        shown = deal.next_window(shown, rows);
       }
       const Window::Entry found = shown.find(row);
       piece.sequence = found.sequence;

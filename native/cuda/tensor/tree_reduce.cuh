@@ -189,9 +189,10 @@ __device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) 
   int items_before = 0;
   int rows_before = 0;
   int item = static_cast<int>(blockIdx.x);
+  Window shown = deal.first_window();
 #pragma unroll 1
   for (int base = 0; base < p.batch; base += 32) {
-    const Window shown = deal.window(base, rows_before);
+    if (base > 0) shown = deal.next_window(shown, rows_before);
     const int nodes = base + lane < p.batch ? deal.nodes(shown.len) : 0;
     const int log = items_log(p, nodes, each_log);
     const int items = nodes > 1 ? deal.units() << log : 0;
@@ -215,7 +216,7 @@ __device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) 
       reduce_item<E>(p, row, local - (unit << found_log), found_log, receive);
     }
     items_before += total;
-    rows_before = __shfl_sync(kAllLanes, shown.end, 31);
+    rows_before = shown.rows();
   }
 }
 

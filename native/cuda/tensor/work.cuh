@@ -102,27 +102,45 @@ struct Lengths {
   }
 
   // By whole warps, each for itself.
-  __device__ Survey survey(int asked) const {
-    if (p.kv_lens == nullptr) return {p.kv_len, p.kv_len, p.batch * quanta(p.kv_len), p.kv_len};
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int first = checked(asked);
-    const bool there = lane < p.batch;
-    int low = there ? first : INT_MAX;
-    int high = there ? first : INT_MIN;
-    int sum = there ? quanta(first) : 0;
-#pragma unroll 4
-    for (int b = lane + 32; b < p.batch; b += 32) {
-      const int len = of(b);
-      low = min(low, len);
-      high = max(high, len);
-      sum += quanta(len);
-    }
-    low = __reduce_min_sync(kAllLanes, low);
-    high = __reduce_max_sync(kAllLanes, high);
-    sum = __reduce_add_sync(kAllLanes, sum);
-    return {low == high ? low : kLengthsDiffer, high, sum, first};
-  }
+  __device__ Survey survey(int asked) const;
 };
+
+// Code that a launch runs once is fetched from memory, and a jump costs more than a few
+// instructions in a row; so what few launches need stands aside, in functions that are called.
+struct LengthSums {
+  int low;
+  int high;
+  int quanta;
+};
+
+// Of the sequences of this lane from the 33rd on.
+static __device__ __noinline__ LengthSums sum_lengths(const TensorParams& p) {
+  const Lengths lengths = {p};
+  LengthSums sums = {INT_MAX, INT_MIN, 0};
+#pragma unroll 4
+  for (int b = static_cast<int>(threadIdx.x) % 32 + 32; b < p.batch; b += 32) {
+    const int len = lengths.of(b);
+    sums.low = min(sums.low, len);
+    sums.high = max(sums.high, len);
+    sums.quanta += lengths.quanta(len);
+  }
+  return sums;
+}
+
+__device__ inline Survey Lengths::survey(int asked) const {
+  if (p.kv_lens == nullptr) return {p.kv_len, p.kv_len, p.batch * quanta(p.kv_len), p.kv_len};
+  const int first = checked(asked);
+  const bool there = static_cast<int>(threadIdx.x) % 32 < p.batch;
+  LengthSums all = {there ? first : INT_MAX, there ? first : INT_MIN, there ? quanta(first) : 0};
+  if (p.batch > 32) {
+    const LengthSums others = sum_lengths(p);
+    all = {min(all.low, others.low), max(all.high, others.high), all.quanta + others.quanta};
+  }
+  all.low = __reduce_min_sync(kAllLanes, all.low);
+  all.high = __reduce_max_sync(kAllLanes, all.high);
+  all.quanta = __reduce_add_sync(kAllLanes, all.quanta);
+  return {all.low == all.high ? all.low : kLengthsDiffer, all.high, all.quanta, first};
+}
 
 // The sequences from `base` on, one in each lane, and the rows of the launch before the end of
 // each.
@@ -147,22 +165,28 @@ struct Window {
   }
 };
 
-// By whole warps; `rows_of(len)` of a sequence, `before` those before the first one.
+// Of the sequences from `base` on, this lane's of length `len`: `rows_of(p, len)` rows each, after
+// `before`.  By whole warps.
 template <class RowsOf>
-__device__ inline Window show(const Lengths& lengths, const Survey& survey, int base, int before,
-                              const RowsOf& rows_of) {
+__device__ inline Window show(const TensorParams& p, const RowsOf& rows_of, int base, int len,
+                              int before) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const bool there = base + lane < lengths.p.batch;
-  Window shown = {base, 0, 0};
-  if (there) shown.len = base == 0 ? survey.first : lengths.of(base + lane);
-  shown.end = there ? rows_of(shown.len) : 0;
+  int end = base + lane < p.batch ? rows_of(p, len) : 0;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(kAllLanes, shown.end, distance);
-    if (lane >= distance) shown.end += other;
+    const int other = __shfl_up_sync(kAllLanes, end, distance);
+    if (lane >= distance) end += other;
   }
-  shown.end += before;
-  return shown;
+  return {base, len, end + before};
+}
+
+// The next 32.
+template <class RowsOf>
+static __device__ __noinline__ Window show_next(const TensorParams& p, RowsOf rows_of, int base,
+                                                int before) {
+  const int mine = base + static_cast<int>(threadIdx.x) % 32;
+  const int len = mine < p.batch ? Lengths{p}.of(mine) : 0;
+  return show(p, rows_of, base, len, before);
 }
 
 }  // namespace flashdec::cuda
