@@ -54,7 +54,8 @@ Schedule dealt(const Problem& problem, const Kernel& kernel, const CudaDevice& d
     schedule.max_splits = std::min(schedule.grid, tiles);
   } else {
     const int64_t units = problem.kv_heads * ceil_div(problem.group, kernel.heads);
-    schedule.max_splits = deal_rounds(units, schedule.grid, tiles, true).parts;
+    const Rounds rounds = deal_rounds(units, schedule.grid, tiles, true);
+    schedule.max_splits = rounds.parts + (rounds.end_tiles > 0 ? 1 : 0);
   }
   return schedule;
 }

@@ -82,15 +82,31 @@ FLASHDEC_INLINE int64_t most_nodes(const Schedule& schedule, int64_t all_units) 
 }
 
 // How a grid of blocks shares units of equal length: whole ones in rounds, and those left over cut
-// into parts, so that as many blocks as possible read to the end.
+// into parts, so that as many blocks as possible read to the end.  The blocks for which there is no
+// part take the ends of those units, in turns, if that is worth it.
 struct Rounds {
   int whole;      // rounds of whole units
   int left_over;  // units
   int parts;      // of each of those
+  int spare;      // blocks without a part
+  int ends;       // that such a block would take
+  int end_tiles;  // of each; 0: they take none
 };
 
 // A part has at least this many tiles: less costs more to exchange than to read.
-constexpr int64_t kLeastTiles = 4;
+constexpr int kLeastTiles = 4;
+
+// An end has at least kLeastEnd tiles, and blocks that read fewer than kLongShare in all do not
+// gain from them (docs/kernels.md).
+constexpr int kLeastEnd = 8;
+constexpr int kLongShare = 256;
+
+// So that a spare block has as many tiles in its `ends` as others in a part of what is left.
+FLASHDEC_INLINE int end_length(const Rounds& rounds, int tiles) {
+  if (rounds.whole * int64_t{tiles} + tiles / rounds.parts < kLongShare) return 0;
+  const int even = tiles / (rounds.parts * rounds.ends + 1);
+  return even < kLeastEnd ? 0 : even / kLeastTiles * kLeastTiles;
+}
 
 FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, bool may_cut) {
   const int64_t left_over = units % grid;
@@ -98,7 +114,13 @@ FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, b
   const int64_t most = may_cut ? tiles / kLeastTiles : 1;
   if (parts > most) parts = most;
   if (parts < 1) parts = 1;
-  return {static_cast<int>(units / grid), static_cast<int>(left_over), static_cast<int>(parts)};
+  const int64_t spare = grid - left_over * parts;
+  const int64_t ends = (left_over + spare - 1) / (spare > 0 ? spare : 1);
+  Rounds rounds = {static_cast<int>(units / grid), static_cast<int>(left_over),
+                   static_cast<int>(parts), static_cast<int>(spare), static_cast<int>(ends), 0};
+  if (may_cut && spare > 0 && ends > 0)
+    rounds.end_tiles = end_length(rounds, static_cast<int>(tiles));
+  return rounds;
 }
 
 }  // namespace flashdec

@@ -12,7 +12,7 @@ from bare import SPLIT, Bare, last_error
 from flashdec import _abi
 from kit.case import Case
 from kit.compare import check, same_bits
-from kit.driver import Capture, call, driver, instantiate, new_stream
+from kit.driver import Capture, call, driver, instantiate, new_stream, primary_context
 
 pytestmark = [pytest.mark.cuda(by="bindings"), pytest.mark.usefixtures("primary")]
 
@@ -24,6 +24,14 @@ MULTIPROCESSORS = 16
 @pytest.fixture(scope="module")
 def stream_of_a_part() -> int:
     """A stream of a few multiprocessors."""
+    call("cuCtxPushCurrent", primary_context())
+    try:
+        return new_stream_of_a_part()
+    finally:
+        call("cuCtxPopCurrent")
+
+
+def new_stream_of_a_part() -> int:
     names = ("cuGreenCtxCreate", "cuGreenCtxStreamCreate", "cuDevSmResourceSplitByCount")
     if not all(hasattr(driver(), name) for name in names):
         pytest.skip("this cuda.bindings has no green contexts")

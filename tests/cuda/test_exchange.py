@@ -21,8 +21,9 @@ pytestmark = [
 
 UNEVEN = Case("bfloat16", 4, 4, 4, 128, 128, 5000, (5000, 1777, 0, 300), 16, seed=3)
 EVEN = Case("float16", 2, 2, 4, 128, 128, 6000, 6000, seed=4)
+ENDS = Case("float16", 200, 1, 2, 8, 8, 9000, 9000, seed=5)  # tests/cuda/test_ends.py
 FIXED = replace(UNEVEN, batch_invariant=True)
-CASES = {"uneven": UNEVEN, "even": EVEN, "fixed splits": FIXED}
+CASES = {"uneven": UNEVEN, "even": EVEN, "ends": ENDS, "fixed splits": FIXED}
 SECONDS = 20.0  # far more than any of this takes, far less than for ever
 
 

@@ -34,6 +34,10 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     for name, count in (("split_length", 4), ("live_splits", 4), ("most_nodes", 4)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_int64, [ctypes.c_int64] * count
+    library.unit_deal_rounds.restype = None
+    library.unit_deal_rounds.argtypes = [
+        *[ctypes.c_int64] * 3, ctypes.c_bool, ctypes.POINTER(ctypes.c_int32)
+    ]  # fmt: skip
     library.unit_node_level.argtypes = [ctypes.POINTER(ctypes.c_int32), ctypes.c_int32]
     for name, count in (("rescale_factor", 2), ("reference_score", 1), ("lse", 2)):
         function = getattr(library, f"unit_{name}")

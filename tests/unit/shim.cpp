@@ -171,6 +171,17 @@ int32_t unit_node_level(const int32_t* all, int32_t most) {
                     [&](int nodes) { return (nodes - 1) / all[4] + 1; });
 }
 
+// out: the fields of Rounds.
+void unit_deal_rounds(int64_t units, int64_t grid, int64_t tiles, bool may_cut, int32_t* out) {
+  const Rounds rounds = deal_rounds(units, grid, tiles, may_cut);
+  out[0] = rounds.whole;
+  out[1] = rounds.left_over;
+  out[2] = rounds.parts;
+  out[3] = rounds.spare;
+  out[4] = rounds.ends;
+  out[5] = rounds.end_tiles;
+}
+
 int64_t unit_most_nodes(int64_t max_splits, int64_t grid, int64_t levels, int64_t all_units) {
   Schedule schedule = {};
   schedule.max_splits = max_splits;

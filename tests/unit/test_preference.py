@@ -117,9 +117,7 @@ def test_batch_invariant(core: Any) -> None:
 
 
 @pytest.mark.parametrize("backend", [CPU, CUDA])
-@pytest.mark.parametrize(
-    ("group", "split_len"), [(1, 512), (8, 512), (9, 1024), (40, 1024)]
-)
+@pytest.mark.parametrize(("group", "split_len"), [(1, 512), (8, 512), (9, 1024), (40, 1024)])
 def test_larger_groups_have_longer_splits(
     core: Any, backend: int, group: int, split_len: int
 ) -> None:

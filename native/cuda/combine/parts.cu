@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kThreads)
     even_parts(const __grid_constant__ EvenParams p, bool restore) {
   const Even even(p);
   wait_for_previous();
-  reduce_cut<E>(even, p.shares, {false, restore});
+  reduce_cut<E>(even, p.shares, {false, restore});  // a block for each part
 }
 
 template <class E>

@@ -2,7 +2,8 @@
 //
 // Block c of G takes the units c, c + G, ...; of the units left over after whole rounds each is cut
 // into parts for neighbouring blocks.  A block reads its part first, so that the others' parts are
-// there when it has read the rest.
+// there when it has read the rest.  Blocks beyond those take the last tiles of such units, a few of
+// each, so that they read as much as the others.
 #pragma once
 
 #include "cuda/tensor/exchange.cuh"
@@ -19,12 +20,13 @@ struct Even {
   int len;      // tokens of every sequence
   int tiles;    // of a unit
   int whole;    // rounds
-  int divided;  // parts of a unit left over
-  // This block's part of one.
-  int cut;  // the unit
+  int divided;  // parts of a unit left over, beside its end
+  int end;      // tiles of the end; 0: it has none
+  // This block's share of those units: a part of one, or the ends of some.
+  int shares;
+  int cut;  // the first unit, among those left over
   int part;
-  int parts;  // 0: it has none
-  int part_tiles;
+  int share_tiles;
 
   static constexpr bool kAnyLength = false;
   static constexpr bool kFolds = false;
@@ -36,17 +38,32 @@ struct Even {
         tiles(p.tiles),
         whole(p.whole),
         divided(static_cast<int>(p.parts.value)),
+        end(p.end_tiles),
+        shares(0),
         cut(0),
         part(0),
-        parts(0),
-        part_tiles(0) {
+        share_tiles(0) {
     const int block = static_cast<int>(blockIdx.x);
-    if (block >= p.cut_blocks) return;
-    const int index = p.parts.divide(block);
-    parts = divided;
-    part = block - index * parts;
-    cut = p.first_cut + index;
-    part_tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
+    if (block < p.cut_blocks) {
+      const int index = p.parts.divide(block);
+      take_part(index, block - index * divided);
+      share_tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
+    } else if (end > 0) {
+      take_ends(block - p.cut_blocks);
+    }
+  }
+
+  __device__ void take_part(int of, int number) {
+    shares = 1;
+    cut = of;
+    part = number;
+  }
+
+  __device__ void take_ends(int first) {
+    shares = p.ends - (first < p.ends_rest ? 0 : 1);
+    cut = first;
+    part = divided;
+    share_tiles = end;
   }
 
   // The same for one found on the device, which is not longer.
@@ -54,22 +71,28 @@ struct Even {
     if (common == len) return;
     len = common;
     tiles = ((len - 1) >> q.tile_log) + 1;
-    const int fewest = max(tiles / static_cast<int>(kLeastTiles), 1);
+    const int fewest = max(tiles / kLeastTiles, 1);
     if (fewest < divided) return divide(q, fewest);
-    if (parts > 0) part_tiles = q.parts.divide(tiles - part + divided - 1);
+    if (end > 0) end = end_length({whole, q.left_over, divided, q.spare, q.ends, 0}, tiles);
+    if (part < divided) {
+      share_tiles = q.parts.divide(tiles - end - part + divided - 1);
+    } else if (end > 0) {
+      share_tiles = end;
+    } else {
+      shares = 0;
+    }
   }
 
   // Units are too short for as many parts.
   __device__ void divide(const TensorParams& q, int into) {
     divided = into;
-    parts = 0;
+    end = 0;
+    shares = 0;
     const int block = static_cast<int>(blockIdx.x);
     if (block >= q.left_over * divided) return;
     const int index = block / divided;
-    parts = divided;
-    part = block - index * parts;
-    cut = p.first_cut + index;
-    part_tiles = (tiles - part + parts - 1) / parts;
+    take_part(index, block - index * divided);
+    share_tiles = (tiles - part + divided - 1) / divided;
   }
 
   // Tokens that a block takes of one unit, at most; the same for all blocks.
@@ -77,23 +100,31 @@ struct Even {
     return whole > 0 ? len : int64_t{(tiles - 1) / divided + 1} << tile_log;
   }
 
-  __device__ Cut shared() const { return {static_cast<int>(blockIdx.x) - part, 1, part, parts}; }
-  __device__ int slot(const Piece& piece) const {
-    return piece.step > 1 ? shared().slot(part) : kNoSlot;
+  // Of a unit left over.
+  __device__ int parts() const { return divided + (end > 0 ? 1 : 0); }
+  // Whether this block is one of those that make one result of them.
+  __device__ bool reduces() const { return shares > 0 && part < divided && parts() > 1; }
+  __device__ Cut shared() const {
+    const int slot = cut * parts();
+    return {slot, slot, 1, part, parts()};
   }
+  __device__ int slot(const Piece& piece) const { return piece.row; }
 
-  // Of round -1: this block's part of a unit left over.
+  // Rounds below 0: of the units left over, from round -1 down.
   __device__ Piece piece(int round) const {
+    const int block = static_cast<int>(blockIdx.x);
+    const int of_cut = cut - (round + 1) * p.spare;
     const bool is_whole = round >= 0;
-    const int index =
-        is_whole ? round * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x) : cut;
+    const bool is_end = part == divided;
+    const int index = is_whole ? round * static_cast<int>(gridDim.x) + block : p.first_cut + of_cut;
     Piece of;
     of.sequence = p.units.divide(index);
     of.unit = index - of.sequence * static_cast<int>(p.units.value);
     of.len = len;
-    of.first = is_whole ? 0 : part;
-    of.step = is_whole ? 1 : parts;
-    of.tiles = is_whole ? tiles : part_tiles;
+    of.first = is_whole ? 0 : is_end ? tiles - end : part;
+    of.step = is_whole || is_end ? 1 : divided;
+    of.tiles = is_whole ? tiles : share_tiles;
+    of.row = is_whole || parts() == 1 ? kNoSlot : of_cut * parts() + part;
     return of;
   }
 
@@ -101,7 +132,7 @@ struct Even {
     const Even& deal;
     int round;
 
-    __device__ explicit Cursor(const Even& all) : deal(all), round(all.parts > 0 ? -1 : 0) {}
+    __device__ explicit Cursor(const Even& all) : deal(all), round(-all.shares) {}
 
     __device__ bool next(Piece& piece) {
       if (round >= deal.whole) return false;

@@ -57,16 +57,16 @@ struct PartSum {
   }
 };
 
-// How a unit that several blocks share is divided between them.
+// How a unit that several blocks share is divided between them, and where its parts wait.
 struct Cut {
-  int first_block;
-  int stride;  // from the block of one part to that of the next
-  int part;    // this block's
-  int parts;   // 1: this block has all of it
+  int head_slot;   // of part 0
+  int first_slot;  // of part i > 0: first_slot + i * stride
+  int stride;
+  int part;   // this block's
+  int parts;  // 1: this block has all of it
 
-  // Of a part: the first of a unit goes to the second slot of its block, others to the first.
   __device__ int slot(int index) const {
-    return 2 * (first_block + index * stride) + (index == 0 ? 1 : 0);
+    return index == 0 ? head_slot : first_slot + index * stride;
   }
 };
 

@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     feed.next_piece();
     return feed.start();
   });
-  if (even.parts > 0 && p.one_launch) reduce_cut<E>(even, p.shares, {true, true});
+  if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
 }
 
 // Whether sequences are cut into parts.
@@ -58,8 +58,9 @@ __device__ inline bool are_even(const TensorParams& p, const Survey& survey, con
 template <class E>
 __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
                                         const Receiver& receive) {
-  if (even.parts <= 1) return;
-  reduce_cut<E>(even, share_columns(even.parts, p.slot_quads, threads_log()), receive);
+  if (!even.reduces()) return;
+  reduce_cut<E>(even, share_columns(even.divided, even.parts(), p.slot_quads, threads_log()),
+                receive);
 }
 
 // Lengths on the device, pages, groups that several blocks share.

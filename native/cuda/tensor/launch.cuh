@@ -48,7 +48,10 @@ inline bool may_cut(const Launch& launch, int heads) {
   const Schedule& schedule = launch.plan.schedule;
   if (schedule.max_splits <= 1) return false;
   if (launch.operands.kv_len != nullptr) return true;
-  if (is_even(launch, true, heads)) return rounds_of(launch, true).parts > 1;
+  if (is_even(launch, true, heads)) {
+    const Rounds rounds = rounds_of(launch, true);
+    return rounds.parts > 1 || rounds.end_tiles > 0;
+  }
   return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
@@ -76,8 +79,12 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.first_cut = static_cast<int32_t>(rounds.whole * schedule.grid);
   p.cut_blocks = rounds.left_over * rounds.parts;
   p.parts = make_divisor(rounds.parts);
-  p.part_tiles = p.tiles / rounds.parts;
-  p.part_rest = p.tiles % rounds.parts;
+  p.part_tiles = (p.tiles - rounds.end_tiles) / rounds.parts;
+  p.part_rest = (p.tiles - rounds.end_tiles) % rounds.parts;
+  p.end_tiles = rounds.end_tiles;
+  p.ends = rounds.ends;
+  p.ends_rest = rounds.left_over - rounds.spare * (rounds.ends - 1);
+  p.spare = rounds.spare;
   p.units = make_divisor(problem.kv_heads * ceil_div(problem.group, schedule.heads));
   p.one_launch = cut && x.prepared_workspace;
   p.keeps = keeps(launch, rounds);
@@ -91,7 +98,8 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.half_lanes = make_divisor(kThreads / 2 / schedule.heads);
   p.block_lanes = make_divisor(kThreads / schedule.heads);
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
-  p.shares = share_columns(rounds.parts, p.slot_quads, ceil_log2(kThreads));
+  p.shares = share_columns(rounds.parts, rounds.parts + (rounds.end_tiles > 0 ? 1 : 0),
+                           p.slot_quads, ceil_log2(kThreads));
   p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
@@ -145,12 +153,9 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   return p;
 }
 
-// A single sequence is cut into parts, if it is not empty, and no more blocks have one than if it
-// is as long as it may be: the next kernel need not wait for the others' multiprocessors.
-inline int64_t blocks_of(const Launch& launch, const TensorParams& p) {
-  const bool parts = p.batch == 1 && p.even && !p.fixed && p.whole == 0 &&
-                     ceil_div(p.tiles, p.parts.value) * (int64_t{1} << p.tile_log) <= kEvenTokens;
-  return parts ? p.cut_blocks : launch.plan.schedule.grid;
+// Those that have something to do.
+inline int64_t even_blocks(const Launch& launch, const EvenParams& p) {
+  return p.whole > 0 || p.end_tiles > 0 ? launch.plan.schedule.grid : p.cut_blocks;
 }
 
 // Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
@@ -184,10 +189,9 @@ void launch_even(const Launch& launch, bool cut, typename Copy::Source& source) 
   EvenParams params = {};
   fill_even(launch, cut, params);
   void* arguments[] = {&params, &source};
-  const int64_t blocks = params.whole > 0 ? launch.plan.schedule.grid : params.cut_blocks;
   enqueue_split(launch,
                 setup.start(reinterpret_cast<const void*>(even_split<E, Shape, Copy>),
-                            {blocks, kThreads, Shape::kSmem, arguments}),
+                            {even_blocks(launch, params), kThreads, Shape::kSmem, arguments}),
                 params);
   if (cut && !params.one_launch) combine_even(launch, params);
 }

@@ -9,8 +9,8 @@
 
 namespace flashdec::cuda {
 
-// How the columns of a unit are shared between as many readers as it has parts.  Columns go by
-// fours, 2^each_log of them to a reader; 2^lanes_log lanes share a quad, each with every so manieth
+// How the columns of a unit are shared between the blocks that reduce its parts.  Columns go by
+// fours, 2^each_log of them to a block; 2^lanes_log lanes share a quad, each with every so manieth
 // part.
 struct Shares {
   int32_t quads;
@@ -35,8 +35,8 @@ FLASHDEC_INLINE int least(int a, int b) {
 }
 
 // Among blocks of 2^threads_log threads.
-FLASHDEC_INLINE Shares share_columns(int parts, int quads, int threads_log) {
-  const int each_log = ceil_log2((quads + parts - 1) / parts);
+FLASHDEC_INLINE Shares share_columns(int blocks, int parts, int quads, int threads_log) {
+  const int each_log = ceil_log2((quads + blocks - 1) / blocks);
   const int spare_log = threads_log > each_log ? threads_log - each_log : 0;
   return {quads, each_log, least(least(spare_log, ceil_log2(parts)), 5)};
 }
@@ -51,9 +51,13 @@ struct EvenParams {
   int32_t whole;       // rounds
   int32_t first_cut;   // unit left over
   int32_t cut_blocks;  // blocks that have a part
-  Divisor parts;       // of a unit left over
-  int32_t part_tiles;  // tiles / parts
+  Divisor parts;       // of a unit left over, beside its end
+  int32_t part_tiles;  // of each
   int32_t part_rest;   // parts that have one more
+  int32_t end_tiles;   // of the end, which other blocks take; 0: they take none
+  int32_t ends;        // for such a block
+  int32_t ends_rest;   // the first blocks; others have one fewer
+  int32_t spare;       // blocks, from an end to the next one
   Divisor units;       // of a sequence
   bool one_launch;     // the workspace is prepared: parts are exchanged within the launch
   bool keeps;          // K and V may stay in L2

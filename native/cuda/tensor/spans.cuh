@@ -47,11 +47,13 @@ struct Spans {
     return position < larger ? position / (each + 1) : rest + (position - larger) / each;
   }
   __device__ Cut cut(const Piece& piece) const {
-    if (piece.len <= 0 || piece.tiles + kBeginning >= piece.parts) return {0, 0, 0, 1};
+    if (piece.len <= 0 || piece.tiles + kBeginning >= piece.parts) return {0, 0, 0, 0, 1};
     const int size = static_cast<int>(p.team.value);
     const int first = owner(piece.row + kBeginning);
     const int last = owner(piece.row + piece.parts - 1);
-    return {first * size + member(), size, team() - first, last - first + 1};
+    // The first part of a unit goes to the second slot of its block, others to the first.
+    const int slot = 2 * (first * size + member());
+    return {slot + 1, slot, 2 * size, team() - first, last - first + 1};
   }
   __device__ int slot(const Piece& piece) const {
     const Cut of = cut(piece);
@@ -131,7 +133,7 @@ __device__ inline void reduce_spans(const Spans& deal, const Receiver& receive) 
     const Cut cut = deal.cut(piece);
     if (cut.parts == 1) continue;
     const int quads = heads_of(deal.p, piece.unit) * static_cast<int>(deal.p.row_quads.value);
-    const Shares shares = share_columns(cut.parts, quads, threads_log());
+    const Shares shares = share_columns(cut.parts, cut.parts, quads, threads_log());
     Reader<E>{deal.p, cut, receive, shares, piece.sequence, first_head_of(deal.p, piece.unit)}
         .reduce();
   }

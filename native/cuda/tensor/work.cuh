@@ -6,8 +6,7 @@
 //            cut into parts whose tiles interleave, so that neighbours read neighbouring memory;
 //   spans    (spans.cuh) lengths differ: the tiles of all sequences in a row, cut into equal spans;
 //   splits   (splits.cuh) the plan fixes the splits: neighbouring ones make a node, and the nodes
-//   go
-//            round the blocks.
+//            go round the blocks.
 #pragma once
 
 #include <climits>
@@ -31,8 +30,8 @@ struct Piece {
   int first;
   int step;
   int tiles;
-  // Splits: the row of the node, and the nodes of the unit.  Spans: where the unit begins, and its
-  // quanta.
+  // Parts: the slot.  Splits: the row of the node, and the nodes of the unit.  Spans: where the
+  // unit begins, and its quanta.
   int row;
   int parts;
 
