@@ -96,8 +96,9 @@ struct Rounds {
 // A part has at least this many tiles: less costs more to exchange than to read.
 constexpr int kLeastTiles = 4;
 
-// An end has at least kLeastEnd tiles, and blocks that read fewer than kLongShare in all do not
-// gain from them (docs/kernels.md).
+// An end has at least kLeastEnd tiles and as many as a block takes ends, because each costs a
+// merge; and blocks that read fewer tiles than kLongShare in all do not gain from them
+// (docs/kernels.md).
 constexpr int kLeastEnd = 8;
 constexpr int kLongShare = 256;
 
@@ -105,7 +106,8 @@ constexpr int kLongShare = 256;
 FLASHDEC_INLINE int end_length(const Rounds& rounds, int tiles) {
   if (rounds.whole * int64_t{tiles} + tiles / rounds.parts < kLongShare) return 0;
   const int even = tiles / (rounds.parts * rounds.ends + 1);
-  return even < kLeastEnd ? 0 : even / kLeastTiles * kLeastTiles;
+  const int end = even / kLeastTiles * kLeastTiles;
+  return end < kLeastEnd || end < rounds.ends ? 0 : end;
 }
 
 FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, bool may_cut) {
@@ -117,7 +119,8 @@ FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, b
   const int64_t spare = grid - left_over * parts;
   const int64_t ends = (left_over + spare - 1) / (spare > 0 ? spare : 1);
   Rounds rounds = {static_cast<int>(units / grid), static_cast<int>(left_over),
-                   static_cast<int>(parts), static_cast<int>(spare), static_cast<int>(ends), 0};
+                   static_cast<int>(parts),        static_cast<int>(spare),
+                   static_cast<int>(ends),         0};
   if (may_cut && spare > 0 && ends > 0)
     rounds.end_tiles = end_length(rounds, static_cast<int>(tiles));
   return rounds;

@@ -83,3 +83,7 @@ def test_spare_blocks_read_about_as_much_as_the_others(core: Any, units: int, ti
 def test_a_short_run_has_no_ends(core: Any) -> None:
     assert deal(core, 8, 1024).end_tiles == 0  # one of 32,768 tokens
     assert deal(core, 256, 128).end_tiles == 0  # 32 of 4,096
+
+
+def test_many_short_ends_are_not_taken(core: Any) -> None:
+    assert deal(core, 64, 512).end_tiles == 0  # 16 of 12 tiles for a block

@@ -30,7 +30,8 @@ __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant
   if (are_even(p, survey, even)) {
     reduce_found_cut<E>(p, even, receive);
   } else {
-    reduce_spans<E>(Spans(p, survey), receive);
+    const Spans spans(p, survey);
+    reduce_spans<E>(spans, Spans::Cursor(spans), receive);
   }
 }
 

@@ -81,8 +81,9 @@ struct Feed {
   int left;  // tiles of this warp to come in the piece at hand
   int head;
 
-  __device__ Feed(const Deal& deal, Copy& copier, const Places& in, const Stages<Shape>& ring)
-      : copy(copier), places(in), stages(ring), cursor(deal), left(0) {}
+  __device__ Feed(const typename Deal::Cursor& first, Copy& copier, const Places& in,
+                  const Stages<Shape>& ring)
+      : copy(copier), places(in), stages(ring), cursor(first), left(0) {}
 
   // The next piece of which this warp has a tile; left is 0 if there is none.
   __device__ void find(Piece& piece) {

@@ -11,22 +11,22 @@
 
 namespace flashdec::cuda {
 
-// All that a deal has for this block; `start(feed)` asks for the first tile.
+// All that a deal has for this block, from `first` on; `start(feed)` asks for the first tile.
 template <class E, class Shape, class Places, class Deal, class Copy, class Start>
-__device__ inline void read_all(const Deal& deal, Copy& copy, const Places& places,
-                                const Room<Shape>& room, Meeting<E, Shape>& meeting,
-                                const Start& start) {
+__device__ inline void read_all(const Deal& deal, const typename Deal::Cursor& first, Copy& copy,
+                                const Places& places, const Room<Shape>& room,
+                                Meeting<E, Shape>& meeting, const Start& start) {
   const Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
     using Loads = Feed<Shape, Copy, Places, Deal>;
-    Loads feed(deal, copy, places, room.warp_ring());
+    Loads feed(first, copy, places, room.warp_ring());
     const Ring<Shape> ring = start(feed);
     meeting.open();
-    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, {}}.read_all();
+    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, {}}.read_all(first);
   } else {
     meeting.open();
     wait_for_previous();
-    block.merge_all();
+    block.merge_all(first);
   }
   let_next_start();
 }
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   const Even even(p);
-  read_all<E>(even, copy, RowPlaces(p), room, meeting, [](auto& feed) {
+  read_all<E>(even, Even::Cursor(even), copy, RowPlaces(p), room, meeting, [](auto& feed) {
     feed.next_piece();
     return feed.start();
   });
@@ -80,18 +80,20 @@ __global__ void __launch_bounds__(kThreads, 1)
   // The first tile, as if all sequences were as long as they may be: where they are of one length
   // it is the right one, however long they are, and the trip to memory for the lengths costs
   // nothing.
-  if (Copy::kBoxes && p.even && is_reader()) ask_ahead(even, copy, room.warp_ring(), ahead);
+  if (Copy::kBoxes && p.even && p.may_be_longest && is_reader())
+    ask_ahead(even, copy, room.warp_ring(), ahead);
   const Survey survey = lengths.survey(asked);
   if (survey.common > 0) even.take_length(p, survey.common);
   if (are_even(p, survey, even)) {
-    read_all<E>(even, copy, ahead.places, room, meeting,
+    read_all<E>(even, Even::Cursor(even), copy, ahead.places, room, meeting,
                 [&](auto& feed) { return feed.start(ahead); });
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
     const Spans spans(p, survey);
-    read_all<E>(spans, copy, ahead.places, room, meeting,
+    const Spans::Cursor first(spans);
+    read_all<E>(spans, first, copy, ahead.places, room, meeting,
                 [&](auto& feed) { return feed.start(ahead); });
-    if (p.one_launch) reduce_spans<E>(spans, {true, true});
+    if (p.one_launch) reduce_spans<E>(spans, first, {true, true});
   }
 }
 
@@ -107,7 +109,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
   const Lengths lengths = {p};
   const Splits splits(p, lengths.survey(lengths.ask()));
-  read_all<E>(splits, copy, Places(p), room, meeting, [](auto& feed) {
+  read_all<E>(splits, Splits::Cursor(splits), copy, Places(p), room, meeting, [](auto& feed) {
     feed.next_piece();
     return feed.start();
   });

@@ -140,6 +140,9 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   if (problem.paged()) p.page = make_divisor(problem.page_size);
   p.num_pages = static_cast<int32_t>(problem.num_pages);
   p.even = problem.group <= schedule.heads && schedule.split_len == 0 && longest(launch) > 0;
+  p.may_be_longest =
+      !problem.paged() ||
+      problem.num_pages >= problem.batch * ceil_div(longest(launch), problem.page_size);
   p.left_over = rounds_of(launch, cut).left_over;
   p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   fill_splits(schedule, cut, p);

@@ -97,8 +97,9 @@ struct TensorParams : EvenParams {
   int32_t num_pages;
 
   // Sequences of one length.
-  bool even;           // are cut into parts
-  int32_t left_over;   // units, after whole rounds
+  bool even;            // are cut into parts
+  bool may_be_longest;  // all of them: there are pages for that
+  int32_t left_over;    // units, after whole rounds
 
   // Splits at the same tokens of every unit.
   bool fixed;

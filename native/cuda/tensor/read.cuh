@@ -22,23 +22,24 @@ struct Block {
   Meeting<E, Shape>& meeting;
   const Sink<E, Shape, Deal> sink;
 
-  // Calls take(piece, advance) for every piece.  It has to call advance(), which asks for what the
-  // next piece needs, and to return whether there is one, as advance() says.
-  template <class Ask, class Take>
-  __device__ void for_each_piece(const Ask& ask, const Take& take) const {
-    typename Deal::Cursor cursor(deal);
+  // For every piece from `cursor` on calls begin(), then ask() with the one after it, then
+  // take(piece, last).  There is one copy of the code that steps, because to fetch another takes
+  // longer than to run it.
+  template <class Begin, class Ask, class Take>
+  __device__ void for_each_piece(typename Deal::Cursor cursor, const Begin& begin, const Ask& ask,
+                                 const Take& take) const {
     Piece next;
-    bool more = cursor.next(next);
-    if (more) ask(next);
+    bool more;
+    bool at_hand = false;
 #pragma unroll 1
-    while (more) {
+    do {
       const Piece piece = next;
-      more = take(piece, [&] {
-        const bool found = cursor.next(next);
-        if (found) ask(next);
-        return found;
-      });
-    }
+      if (at_hand) begin();
+      more = cursor.next(next);
+      if (more) ask(next);
+      if (at_hand) take(piece, !more);
+      at_hand = true;
+    } while (more);
   }
 
   // Whether there is nothing to attend to.
@@ -69,22 +70,20 @@ struct Block {
   }
 
   // The half that merges.
-  __device__ void merge_all() const {
-    for_each_piece([](const Piece&) {},
-                   [&](const Piece& piece, const auto& advance) {
-                     const bool more = advance();
-                     if (is_empty(piece)) {
-                       if constexpr (Deal::kAnyLength)
-                         sink.store_without_attention(piece, merger());
-                       return more;
-                     }
-                     for_each_split(
-                         piece, !more, [](int, int) {},
-                         [&](bool last, bool folds, const auto& store) {
-                           meeting.attend(last, folds, store);
-                         });
-                     return more;
-                   });
+  __device__ void merge_all(const typename Deal::Cursor& first) const {
+    for_each_piece(
+        first, [] {}, [](const Piece&) {},
+        [&](const Piece& piece, bool last) {
+          if (is_empty(piece)) {
+            if constexpr (Deal::kAnyLength) sink.store_without_attention(piece, merger());
+            return;
+          }
+          for_each_split(
+              piece, last, [](int, int) {},
+              [&](bool ends, bool folds, const auto& store) {
+                meeting.attend(ends, folds, store);
+              });
+        });
   }
 };
 
@@ -173,24 +172,22 @@ struct Reading {
       warp.ask(p, piece.sequence, first_head_of(p, piece.unit), heads_of(p, piece.unit));
   }
 
-  __device__ void read_all() {
-    block.for_each_piece([&](const Piece& piece) { ask(piece); },
-                         [&](const Piece& piece, const auto& advance) {
-                           warp.start();
-                           const bool more = advance();
-                           if (block.is_empty(piece)) return more;
-                           int live = piece.len - piece.token<Shape>(this_warp());
-                           block.for_each_split(
-                               piece, !more,
-                               [&](int begin, int end) {
-                                 if (begin > 0) warp.reset();
-                                 attend(piece, begin, end, live);
-                               },
-                               [&](bool last, bool folds, const auto& store) {
-                                 block.meeting.leave(last, folds, store);
-                               });
-                           return more;
-                         });
+  __device__ void read_all(const typename Deal::Cursor& first) {
+    block.for_each_piece(
+        first, [&] { warp.start(); }, [&](const Piece& next) { ask(next); },
+        [&](const Piece& piece, bool last) {
+          if (block.is_empty(piece)) return;
+          int live = piece.len - piece.token<Shape>(this_warp());
+          block.for_each_split(
+              piece, last,
+              [&](int begin, int end) {
+                if (begin > 0) warp.reset();
+                attend(piece, begin, end, live);
+              },
+              [&](bool ends, bool folds, const auto& store) {
+                block.meeting.leave(ends, folds, store);
+              });
+        });
   }
 };
 

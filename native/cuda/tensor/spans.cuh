@@ -125,8 +125,8 @@ struct Spans {
 
 // This block's share of the columns of the units that it has a part of.
 template <class E>
-__device__ inline void reduce_spans(const Spans& deal, const Receiver& receive) {
-  Spans::Cursor cursor(deal);
+__device__ inline void reduce_spans(const Spans& deal, Spans::Cursor cursor,
+                                    const Receiver& receive) {
   Piece piece;
 #pragma unroll 1
   while (cursor.next(piece)) {
