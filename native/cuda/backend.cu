@@ -15,21 +15,23 @@ namespace flashdec::cuda {
 namespace {
 
 constexpr int kEntryVersion = 12000;  // of the driver's functions used here
+constexpr int kGreenVersion = 12040;  // of green contexts
 
-void* entry_point(const char* name) {
+// Null if the driver lacks it.
+void* entry_point(const char* name, int version) {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
   const cudaError_t error =
-      cudaGetDriverEntryPointByVersion(name, &function, kEntryVersion, cudaEnableDefault, &found);
-  if (error != cudaSuccess || found != cudaDriverEntryPointSuccess)
-    refuse(FLASHDEC_NO_DEVICE, "the CUDA driver has no %s; it is older than CUDA %d", name,
-           kEntryVersion / 1000);
-  return function;
+      cudaGetDriverEntryPointByVersion(name, &function, version, cudaEnableDefault, &found);
+  return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? function : nullptr;
 }
 
 template <class Function>
 void find(Function& target, const char* name) {
-  target = reinterpret_cast<Function>(entry_point(name));
+  target = reinterpret_cast<Function>(entry_point(name, kEntryVersion));
+  if (target == nullptr)
+    refuse(FLASHDEC_NO_DEVICE, "the CUDA driver has no %s; it is older than CUDA %d", name,
+           kEntryVersion / 1000);
 }
 
 Driver find_driver() {
@@ -43,6 +45,8 @@ Driver find_driver() {
   find(found.release_primary, "cuDevicePrimaryCtxRelease");
   find(found.context_id, "cuCtxGetId");
   find(found.encode_tiled, "cuTensorMapEncodeTiled");
+  found.green_context = reinterpret_cast<decltype(found.green_context)>(
+      entry_point("cuStreamGetGreenCtx", kGreenVersion));
   return found;
 }
 

@@ -16,9 +16,10 @@ struct Driver {
   decltype(&cuDevicePrimaryCtxRelease) release_primary;
   decltype(&cuCtxGetId) context_id;
   decltype(&cuTensorMapEncodeTiled) encode_tiled;
+  decltype(&cuStreamGetGreenCtx) green_context;  // null: the driver is older than they are
 };
 
-// Refuses if the driver lacks one of them.
+// Refuses if the driver lacks one of the others.
 const Driver& driver();
 
 }  // namespace flashdec::cuda

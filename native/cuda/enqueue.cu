@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/driver.h"
 #include "cuda/launch.h"
 
 namespace flashdec::cuda {
@@ -20,9 +21,20 @@ int more_than_half() {
   return bytes / 2;
 }
 
+// A green context has a part of the multiprocessors.  The driver refuses a grid that has to be
+// resident together and is too large for them, but not while the stream is captured: the graph
+// would wait for ever.
+bool has_part_of_device(cudaStream_t stream) {
+  const auto green_context = driver().green_context;
+  CUgreenCtx green = nullptr;
+  return green_context != nullptr && green_context(stream, &green) == CUDA_SUCCESS &&
+         green != nullptr;
+}
+
 }  // namespace
 
 bool enqueue(const Start& start, cudaStream_t stream) {
+  if (start.together && has_part_of_device(stream)) return false;
   cudaLaunchAttribute attributes[2] = {};
   unsigned count = 0;
   if (start.dependent) {

@@ -12,7 +12,15 @@ from bare import SPLIT, Bare, last_error
 from flashdec import _abi
 from kit.case import Case
 from kit.compare import check, same_bits
-from kit.driver import Capture, call, driver, instantiate, new_stream, primary_context
+from kit.driver import (
+    Capture,
+    call,
+    driver,
+    instantiate,
+    new_stream,
+    primary_context,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.cuda(by="bindings"), pytest.mark.usefixtures("primary")]
 
@@ -75,7 +83,7 @@ def test_a_part_of_the_device_gives_the_same_bits(case: Case, stream_of_a_part: 
     bare, want = prepared(case)
     for _ in range(3):
         assert bare.run(stream_of_a_part) == 0, last_error()
-        call("cuStreamSynchronize", stream_of_a_part)
+        wait_for(stream_of_a_part)
     compare(bare, want)
 
 
@@ -88,5 +96,5 @@ def test_a_part_of_the_device_in_a_graph(case: Case, stream_of_a_part: int) -> N
     graph = instantiate(captured.graph)
     for _ in range(3):
         call("cuGraphLaunch", graph, stream_of_a_part)
-        call("cuStreamSynchronize", stream_of_a_part)
+        wait_for(stream_of_a_part)
     compare(bare, want)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import time
 import weakref
 from typing import Any
 
@@ -22,6 +23,15 @@ def call(name: str, *arguments: Any) -> Any:
     status, *results = getattr(driver(), name)(*arguments)
     assert status == driver().CUresult.CUDA_SUCCESS, f"{name}: {status!r}"
     return results[0] if results else None
+
+
+def wait_for(stream: int, seconds: float = 20.0) -> None:
+    """Synchronise, but fail rather than wait for ever: a kernel that spins cannot be stopped."""
+    deadline = time.monotonic() + seconds
+    while driver().cuStreamQuery(stream)[0] == driver().CUresult.CUDA_ERROR_NOT_READY:
+        assert time.monotonic() < deadline, f"no end after {seconds} s"
+        time.sleep(0.001)
+    call("cuStreamSynchronize", stream)
 
 
 @functools.cache

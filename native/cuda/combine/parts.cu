@@ -21,16 +21,16 @@ __global__ void __launch_bounds__(kThreads)
 template <class E>
 __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant__ TensorParams p) {
   wait_for_previous();
-  const Lengths lengths = {p};
-  const Survey survey = lengths.survey(lengths.ask());
+  const Lengths lengths(p);
+  const Survey found = survey(lengths, Quanta(p), lengths.ask());
   const Receiver receive = {false, p.restores};
-  if (p.fixed) return reduce_tree<E>(Splits(p, survey), receive);
+  if (p.fixed) return reduce_tree<E>(Splits(p, found), receive);
   Even even(p);
-  if (survey.common > 0) even.take_length(p, survey.common);
-  if (are_even(p, survey, even)) {
+  if (found.common > 0) even.take_length(p, found.common);
+  if (are_even(p, found, even)) {
     reduce_found_cut<E>(p, even, receive);
   } else {
-    const Spans spans(p, survey);
+    const Spans spans(p, found);
     reduce_spans<E>(spans, Spans::Cursor(spans), receive);
   }
 }

@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
   wait_for_previous();
-  const Lengths lengths = {p};
+  const Lengths lengths(p);
   const int asked = lengths.ask();
   Ahead<Places> ahead = {Places(p)};
   // The first tile, as if all sequences were as long as they may be: where they are of one length
@@ -82,14 +82,14 @@ __global__ void __launch_bounds__(kThreads, 1)
   // nothing.
   if (Copy::kBoxes && p.even && p.may_be_longest && is_reader())
     ask_ahead(even, copy, room.warp_ring(), ahead);
-  const Survey survey = lengths.survey(asked);
-  if (survey.common > 0) even.take_length(p, survey.common);
-  if (are_even(p, survey, even)) {
+  const Survey found = survey(lengths, Quanta(p), asked);
+  if (found.common > 0) even.take_length(p, found.common);
+  if (are_even(p, found, even)) {
     read_all<E>(even, Even::Cursor(even), copy, ahead.places, room, meeting,
                 [&](auto& feed) { return feed.start(ahead); });
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
-    const Spans spans(p, survey);
+    const Spans spans(p, found);
     const Spans::Cursor first(spans);
     read_all<E>(spans, first, copy, ahead.places, room, meeting,
                 [&](auto& feed) { return feed.start(ahead); });
@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
-  const Lengths lengths = {p};
-  const Splits splits(p, lengths.survey(lengths.ask()));
+  const Lengths lengths(p);
+  const Splits splits(p, survey(lengths, Quanta(p), lengths.ask()));
   read_all<E>(splits, Splits::Cursor(splits), copy, Places(p), room, meeting, [](auto& feed) {
     feed.next_piece();
     return feed.start();

@@ -13,9 +13,10 @@ namespace flashdec::cuda {
 
 // Of a sequence, in every turn of a team.
 struct SpanRows {
-  __device__ int operator()(const TensorParams& p, int len) const {
-    return Lengths{p}.quanta(len) * p.team_units;
-  }
+  Quanta quanta;
+  int turns;
+
+  __device__ int operator()(int len) const { return quanta.of(len) * turns; }
 };
 
 // What every thread knows of the launch as a whole.
@@ -34,7 +35,11 @@ struct Spans {
     rest = total - each * static_cast<int>(p.teams.value);
   }
 
-  __device__ int quanta(int len) const { return Lengths{p}.quanta(len); }
+  __device__ int quanta(int len) const { return Quanta(p).of(len); }
+  __device__ SpanRows rows() const { return {Quanta(p), p.team_units}; }
+  __device__ Window next_window(const Window& shown, int rows_before) const {
+    return show_next(rows(), Lengths(p), shown.base + 32, rows_before);
+  }
   __device__ int team() const { return p.team.divide(static_cast<int>(blockIdx.x)); }
   __device__ int member() const {
     return static_cast<int>(blockIdx.x) - team() * static_cast<int>(p.team.value);
@@ -73,12 +78,12 @@ struct Spans {
 
     __device__ explicit Cursor(const Spans& all)
         : deal(all),
-          shown(show(all.p, SpanRows{}, 0, all.survey.first, 0)),
+          shown(show(all.rows(), all.p.batch, 0, all.survey.first, 0)),
           position(all.begin(all.team())),
           end(all.begin(min(all.team() + 1, static_cast<int>(all.p.teams.value)))) {
       if (position == end) return;
       for (int rows = shown.rows(); position >= rows; rows = shown.rows())
-        shown = show_next(all.p, SpanRows{}, shown.base + 32, rows);
+        shown = all.next_window(shown, rows);
       const Window::Entry found = shown.find(position);
       const int of_turn = all.quanta(found.len);
       offset = position - (found.end - of_turn * all.p.team_units);
@@ -116,8 +121,7 @@ struct Spans {
       turn = 0;
       ++sequence;
       if (position == end) return;
-      if (sequence == shown.base + 32)
-        shown = show_next(deal.p, SpanRows{}, sequence, shown.rows());
+      if (sequence == shown.base + 32) shown = deal.next_window(shown, shown.rows());
       len = shown.entry(sequence - shown.base).len;
     }
   };

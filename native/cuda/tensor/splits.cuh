@@ -13,11 +13,10 @@ namespace flashdec::cuda {
 
 // Of a sequence.
 struct NodeRows {
+  Quanta quanta;
   int level;
 
-  __device__ int operator()(const TensorParams& p, int len) const {
-    return ((Lengths{p}.quanta(len) - 1) >> level) + 1;
-  }
+  __device__ int operator()(int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
 };
 
 // What every thread knows of the launch as a whole.
@@ -32,19 +31,19 @@ struct Splits {
   __device__ Splits(const TensorParams& params, const Survey& lengths)
       : p(params), survey(lengths) {
     const bool even = survey.common != kLengthsDiffer;
-    level =
-        node_level({survey.quanta, even ? Lengths{p}.quanta(survey.common) : 0, p.batch, units()},
-                   p.levels, [&](int nodes) { return p.grid.divide(nodes - 1) + 1; });
+    level = node_level({survey.quanta, even ? Quanta(p).of(survey.common) : 0, p.batch, units()},
+                       p.levels, [&](int nodes) { return p.grid.divide(nodes - 1) + 1; });
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
-  __device__ int nodes(int len) const { return NodeRows{level}(p, len); }
+  __device__ NodeRows rows() const { return {Quanta(p), level}; }
+  __device__ int nodes(int len) const { return rows()(len); }
   __device__ int slot(const Piece& piece) const {
     return piece.parts > 1 ? piece.row * units() + piece.unit : kNoSlot;
   }
-  __device__ Window first_window() const { return show(p, NodeRows{level}, 0, survey.first, 0); }
-  __device__ Window next_window(const Window& shown, int rows) const {
-    return show_next(p, NodeRows{level}, shown.base + 32, rows);
+  __device__ Window first_window() const { return show(rows(), p.batch, 0, survey.first, 0); }
+  __device__ Window next_window(const Window& shown, int rows_before) const {
+    return show_next(rows(), Lengths(p), shown.base + 32, rows_before);
   }
 
   // Steps through the nodes of this block.  Cheap enough to keep two: one for the loads, which run
@@ -75,7 +74,7 @@ struct Splits {
       const int node_tiles = deal.p.split_tiles << deal.level;
       piece.first = node * node_tiles;
       piece.step = 1;
-      piece.tiles = min(node_tiles, Lengths{deal.p}.tiles(found.len) - piece.first);
+      piece.tiles = min(node_tiles, Quanta(deal.p).tiles(found.len) - piece.first);
       advance();
       return true;
     }

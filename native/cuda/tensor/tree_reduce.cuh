@@ -150,74 +150,116 @@ __device__ inline int items_log(const TensorParams& p, int nodes, int each_log) 
   return min(max(packets - threads_log() - each_log, 0), quads_log);
 }
 
-// One item: number `share` of the 2^items_log shares of a unit's columns.  One copy of its code: it
-// runs once, last.
-template <class E>
-__device__ __noinline__ void reduce_item(const TensorParams& p, const NodeRow& row, int share,
-                                         int items_log, const Receiver& receive) {
-  const int quads = heads_of(p, row.unit) * static_cast<int>(p.row_quads.value);
-  const int each_log = ceil_log2(((p.slot_quads - 1) >> items_log) + 1);
-  const int spare_log = max(threads_log() - each_log, 0);
-  const Shares shares = {quads, each_log, min(min(spare_log, ceil_log2(row.count)), 5)};
-  TreeReader<E>{p, receive, row, shares}.reduce(share);
-}
+// Share number `share` of the 2^log shares of a unit's columns.
+struct TreeItem {
+  NodeRow row;
+  int share;
+  int log;
+};
 
-// All items of this block, where every sequence has as many nodes.
-template <class E>
-__device__ inline void reduce_even_tree(const TensorParams& p, int nodes, const Receiver& receive) {
-  const int log = items_log(p, nodes, packets_log(p, p.batch * nodes));
-  const int units = static_cast<int>(p.units.value);
-  const int items = (p.batch * units) << log;
-#pragma unroll 1
-  for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
+// The items of a block, where every sequence has as many nodes.
+struct EvenTreeItems {
+  const Splits& deal;
+  int nodes;
+  int log;  // items of a unit
+
+  __device__ EvenTreeItems(const Splits& all, int of_each)
+      : deal(all),
+        nodes(of_each),
+        log(items_log(all.p, of_each, packets_log(all.p, all.p.batch * of_each))) {}
+
+  __device__ bool find(int item, TreeItem& found) const {
+    const int units = deal.units();
+    if (item >= (deal.p.batch * units) << log) return false;
     const int index = item >> log;
-    const int sequence = p.units.divide(index);
-    const NodeRow row = node_row(p, sequence, sequence * nodes, index - sequence * units, nodes);
-    reduce_item<E>(p, row, item - (index << log), log, receive);
+    const int sequence = deal.p.units.divide(index);
+    const int unit = index - sequence * units;
+    found = {node_row(deal.p, sequence, sequence * nodes, unit, nodes), item - (index << log), log};
+    return true;
   }
-}
+};
 
-// All items of this block.  By whole warps, each for itself.
-template <class E>
-__device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) {
-  const TensorParams& p = deal.p;
-  const int most = deal.nodes(deal.survey.longest);
-  if (most == 1) return;
-  if (deal.survey.common != kLengthsDiffer) return reduce_even_tree<E>(p, most, receive);
-  const int lane = threadIdx.x % 32;
-  const int each_log = packets_log(p, (deal.survey.quanta >> deal.level) + 1);
-  int items_before = 0;
-  int rows_before = 0;
-  int item = static_cast<int>(blockIdx.x);
-  Window shown = deal.first_window();
-#pragma unroll 1
-  for (int base = 0; base < p.batch; base += 32) {
-    if (base > 0) shown = deal.next_window(shown, rows_before);
-    const int nodes = base + lane < p.batch ? deal.nodes(shown.len) : 0;
-    const int log = items_log(p, nodes, each_log);
-    const int items = nodes > 1 ? deal.units() << log : 0;
-    int items_end = items;
+// The same where they differ: 32 sequences are on view, one in each lane.  By whole warps, each for
+// itself.
+struct AnyTreeItems {
+  const Splits& deal;
+  int each_log;
+  Window shown;
+  int nodes;
+  int log;
+  int items;
+  int end;     // of the items of this sequence, among those on view
+  int before;  // items of sequences before those on view
+  int total;   // of those on view
+
+  __device__ explicit AnyTreeItems(const Splits& all) : deal(all) {}
+
+  __device__ void begin() {
+    each_log = packets_log(deal.p, (deal.survey.quanta >> deal.level) + 1);
+    shown = deal.first_window();
+    before = 0;
+    count();
+  }
+
+  __device__ void count() {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    nodes = shown.base + lane < deal.p.batch ? deal.nodes(shown.len) : 0;
+    log = items_log(deal.p, nodes, each_log);
+    items = nodes > 1 ? deal.units() << log : 0;
+    end = items;
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {
-      const int more = __shfl_up_sync(kAllLanes, items_end, distance);
-      if (lane >= distance) items_end += more;
+      const int more = __shfl_up_sync(kAllLanes, end, distance);
+      if (lane >= distance) end += more;
     }
-    const int total = __shfl_sync(kAllLanes, items_end, 31);
-#pragma unroll 1
-    for (; item < items_before + total; item += static_cast<int>(gridDim.x)) {
-      const int target = item - items_before;
-      const int found = __ffs(static_cast<int>(__ballot_sync(kAllLanes, items_end > target))) - 1;
-      const int local = target - __shfl_sync(kAllLanes, items_end - items, found);
-      const int found_log = __shfl_sync(kAllLanes, log, found);
-      const int unit = local >> found_log;
-      const NodeRow row =
-          node_row(p, base + found, __shfl_sync(kAllLanes, shown.end - nodes, found), unit,
-                   __shfl_sync(kAllLanes, nodes, found));
-      reduce_item<E>(p, row, local - (unit << found_log), found_log, receive);
-    }
-    items_before += total;
-    rows_before = shown.rows();
+    total = __shfl_sync(kAllLanes, end, 31);
   }
+
+  __device__ bool find(int item, TreeItem& found) {
+    while (item >= before + total) {
+      if (shown.base + 32 >= deal.p.batch) return false;
+      before += total;
+      shown = deal.next_window(shown, shown.rows());
+      count();
+    }
+    const int target = item - before;
+    const int lane = __ffs(static_cast<int>(__ballot_sync(kAllLanes, end > target))) - 1;
+    const int local = target - __shfl_sync(kAllLanes, end - items, lane);
+    found.log = __shfl_sync(kAllLanes, log, lane);
+    const int unit = local >> found.log;
+    found.share = local - (unit << found.log);
+    found.row = node_row(deal.p, shown.base + lane, __shfl_sync(kAllLanes, shown.end - nodes, lane),
+                         unit, __shfl_sync(kAllLanes, nodes, lane));
+    return true;
+  }
+};
+
+template <class E>
+__device__ inline void reduce_item(const TensorParams& p, const TreeItem& item,
+                                   const Receiver& receive) {
+  const int quads = heads_of(p, item.row.unit) * static_cast<int>(p.row_quads.value);
+  const int each_log = ceil_log2(((p.slot_quads - 1) >> item.log) + 1);
+  const int spare_log = max(threads_log() - each_log, 0);
+  const Shares shares = {quads, each_log, min(min(spare_log, ceil_log2(item.row.count)), 5)};
+  TreeReader<E>{p, receive, item.row, shares}.reduce(item.share);
+}
+
+// All items of this block.  `reduce_item` is called in one place: its code runs once, last, and is
+// as long as a kernel.
+template <class E>
+__device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) {
+  const int most = deal.nodes(deal.survey.longest);
+  if (most == 1) return;
+  const bool even = deal.survey.common != kLengthsDiffer;
+  const EvenTreeItems same(deal, most);
+  AnyTreeItems differ(deal);
+  if (!even) differ.begin();
+  TreeItem found;
+#pragma unroll 1
+  for (int item = static_cast<int>(blockIdx.x);
+       even ? same.find(item, found) : differ.find(item, found);
+       item += static_cast<int>(gridDim.x))
+    reduce_item<E>(deal.p, found, receive);
 }
 
 }  // namespace flashdec::cuda

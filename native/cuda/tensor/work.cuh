@@ -79,33 +79,47 @@ struct Survey {
   int first;   // length of the sequence of this lane's number
 };
 
+// The lengths of all sequences.
 struct Lengths {
-  const TensorParams& p;
+  const int32_t* on_device;  // or null: all have this one
+  int one;
+  int batch;
+  int most;
 
-  __device__ int checked(int len) const { return len >= 0 && len <= p.max_kv_len ? len : kBadLen; }
+  __device__ explicit Lengths(const TensorParams& p)
+      : on_device(p.kv_lens), one(p.kv_len), batch(p.batch), most(p.max_kv_len) {}
+
+  __device__ int checked(int len) const { return len >= 0 && len <= most ? len : kBadLen; }
   __device__ int of(int sequence) const {
-    return p.kv_lens == nullptr ? p.kv_len : checked(p.kv_lens[sequence]);
+    return on_device == nullptr ? one : checked(on_device[sequence]);
   }
-  __device__ int tiles(int len) const { return len <= 0 ? 0 : ((len - 1) >> p.tile_log) + 1; }
-  // Splits, or tiles and what it costs to begin a sequence.  One without tokens still takes a
-  // quantum: someone must write its outputs.
-  __device__ int quanta(int len) const {
-    if (len <= 0) return 1;
-    return p.fixed ? p.split_len.divide(len - 1) + 1 : kBeginning + tiles(len);
-  }
-
   // As it is in memory, of the sequence of this lane's number: asked for early.
   __device__ int ask() const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    return p.kv_lens == nullptr ? p.kv_len : lane < p.batch ? p.kv_lens[lane] : 0;
+    return on_device == nullptr ? one : lane < batch ? on_device[lane] : 0;
   }
+};
 
-  // By whole warps, each for itself.
-  __device__ Survey survey(int asked) const;
+// What is dealt: splits, or tiles and what it costs to begin a sequence.
+struct Quanta {
+  bool fixed;
+  int tile_log;
+  Divisor split_len;
+
+  __device__ explicit Quanta(const TensorParams& p)
+      : fixed(p.fixed), tile_log(p.tile_log), split_len(p.split_len) {}
+
+  __device__ int tiles(int len) const { return len <= 0 ? 0 : ((len - 1) >> tile_log) + 1; }
+  // A sequence without tokens still takes one: someone must write its outputs.
+  __device__ int of(int len) const {
+    if (len <= 0) return 1;
+    return fixed ? split_len.divide(len - 1) + 1 : kBeginning + tiles(len);
+  }
 };
 
 // Code that a launch runs once is fetched from memory, and a jump costs more than a few
 // instructions in a row; so what few launches need stands aside, in functions that are called.
+// They get values: a reference to the parameters would be read as memory, word after word.
 struct LengthSums {
   int low;
   int high;
@@ -113,26 +127,27 @@ struct LengthSums {
 };
 
 // Of the sequences of this lane from the 33rd on.
-static __device__ __noinline__ LengthSums sum_lengths(const TensorParams& p) {
-  const Lengths lengths = {p};
+static __device__ __noinline__ LengthSums sum_lengths(Lengths lengths, Quanta quanta) {
   LengthSums sums = {INT_MAX, INT_MIN, 0};
 #pragma unroll 4
-  for (int b = static_cast<int>(threadIdx.x) % 32 + 32; b < p.batch; b += 32) {
+  for (int b = static_cast<int>(threadIdx.x) % 32 + 32; b < lengths.batch; b += 32) {
     const int len = lengths.of(b);
     sums.low = min(sums.low, len);
     sums.high = max(sums.high, len);
-    sums.quanta += lengths.quanta(len);
+    sums.quanta += quanta.of(len);
   }
   return sums;
 }
 
-__device__ inline Survey Lengths::survey(int asked) const {
-  if (p.kv_lens == nullptr) return {p.kv_len, p.kv_len, p.batch * quanta(p.kv_len), p.kv_len};
-  const int first = checked(asked);
-  const bool there = static_cast<int>(threadIdx.x) % 32 < p.batch;
-  LengthSums all = {there ? first : INT_MAX, there ? first : INT_MIN, there ? quanta(first) : 0};
-  if (p.batch > 32) {
-    const LengthSums others = sum_lengths(p);
+// `asked`: what ask() gave.  By whole warps, each for itself.
+__device__ inline Survey survey(const Lengths& lengths, const Quanta& quanta, int asked) {
+  const int one = lengths.one;
+  if (lengths.on_device == nullptr) return {one, one, lengths.batch * quanta.of(one), one};
+  const int first = lengths.checked(asked);
+  const bool there = static_cast<int>(threadIdx.x) % 32 < lengths.batch;
+  LengthSums all = {there ? first : INT_MAX, there ? first : INT_MIN, there ? quanta.of(first) : 0};
+  if (lengths.batch > 32) {
+    const LengthSums others = sum_lengths(lengths, quanta);
     all = {min(all.low, others.low), max(all.high, others.high), all.quanta + others.quanta};
   }
   all.low = __reduce_min_sync(kAllLanes, all.low);
@@ -164,13 +179,12 @@ struct Window {
   }
 };
 
-// Of the sequences from `base` on, this lane's of length `len`: `rows_of(p, len)` rows each, after
+// Of the sequences from `base` on, this lane's of length `len`: `rows_of(len)` rows each, after
 // `before`.  By whole warps.
 template <class RowsOf>
-__device__ inline Window show(const TensorParams& p, const RowsOf& rows_of, int base, int len,
-                              int before) {
+__device__ inline Window show(const RowsOf& rows_of, int batch, int base, int len, int before) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  int end = base + lane < p.batch ? rows_of(p, len) : 0;
+  int end = base + lane < batch ? rows_of(len) : 0;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
     const int other = __shfl_up_sync(kAllLanes, end, distance);
@@ -181,11 +195,11 @@ __device__ inline Window show(const TensorParams& p, const RowsOf& rows_of, int 
 
 // The next 32.
 template <class RowsOf>
-static __device__ __noinline__ Window show_next(const TensorParams& p, RowsOf rows_of, int base,
+static __device__ __noinline__ Window show_next(RowsOf rows_of, Lengths lengths, int base,
                                                 int before) {
   const int mine = base + static_cast<int>(threadIdx.x) % 32;
-  const int len = mine < p.batch ? Lengths{p}.of(mine) : 0;
-  return show(p, rows_of, base, len, before);
+  const int len = mine < lengths.batch ? lengths.of(mine) : 0;
+  return show(rows_of, lengths.batch, base, len, before);
 }
 
 }  // namespace flashdec::cuda
