@@ -6,6 +6,8 @@
 
 #ifdef __CUDACC__
 #define FLASHDEC_INLINE static inline __host__ __device__
+#define FLASHDEC_MEMBER __host__ __device__
 #else
 #define FLASHDEC_INLINE static inline
+#define FLASHDEC_MEMBER
 #endif

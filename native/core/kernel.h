@@ -38,6 +38,7 @@ struct Kernel {
   int64_t heads;          // query heads of a group that one block of threads takes
   int64_t smem;           // CUDA: bytes of shared memory in a block
   int64_t levels;         // CUDA: of the tree of fixed splits, that fit there
+  int64_t warps;          // CUDA: that take the tiles of such a split in turn
   int64_t blocks_per_sm;  // CUDA: how many the schedule fills a multiprocessor with
   int64_t max_group;      // query heads of a key/value head; 0: any
   int64_t row_multiple;   // of head_dim and head_dim_v; 0: any

@@ -33,6 +33,7 @@ constexpr Kernel cpu_row(const char* name, Isa isa, Dtype element, void (*run)(c
           0,
           0,
           0,
+          0,
           false,
           run};
 }
@@ -53,6 +54,7 @@ constexpr Kernel simple_row(const char* name, Dtype element, void (*run)(const L
           cuda::kSimpleTile,
           cuda::kSimpleHeads,
           cuda::kSimpleSmem,
+          0,
           0,
           cuda::kSimpleBlocksPerSm,
           0,
@@ -82,6 +84,7 @@ constexpr Kernel sm80_row(const char* name, Dtype element, int64_t max_group,
           Heads,
           Shape::kSmem + Shape::kFoldBytes,
           Shape::kLevels,
+          Shape::kWarps,
           1,
           max_group,
           8,

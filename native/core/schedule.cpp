@@ -34,7 +34,6 @@ Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice&
   schedule.grid = device.sm_count * kernel.blocks_per_sm;
   schedule.heads = std::min(problem.group, kernel.heads);
   schedule.team = team_of(problem.kv_heads * ceil_div(problem.group, kernel.heads), schedule.grid);
-  schedule.levels = kernel.levels;
   return schedule;
 }
 
@@ -43,6 +42,9 @@ Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& d
   Schedule schedule = grid_of(problem, kernel, device);
   schedule.split_len = round_up(split_len, kernel.tile);
   schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
+  // A warp's turns go on from one split to the next.
+  const bool folds = kernel.persistent && schedule.split_len / kernel.tile % kernel.warps == 0;
+  schedule.levels = folds ? kernel.levels : 0;
   return schedule;
 }
 

@@ -16,7 +16,7 @@ struct Schedule {
   int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
   int64_t heads;       // query heads that such a block takes at a time
   int64_t team;        // blocks that walk the same tokens together, each for another head
-  int64_t levels;      // such a block folds up to 2^levels neighbouring splits of split_len
+  int64_t levels;      // such a block may fold 2^levels neighbouring splits of split_len
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.

@@ -156,6 +156,11 @@ def test_medians_are_over_pairs() -> None:
     assert timing.fraction_of_read == pytest.approx(0.25)
 
 
+def test_the_table_rounds_what_the_json_says() -> None:
+    timing = Timing(1000, (Sample(22.0496e-6, 1e9),))
+    assert timing.us == 22.05  # of which the table shows 22.1, and of the seconds 22.0
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_probe_reads_with_every_reader(threads: int) -> None:
     memory = np.zeros(4 * 2**20, np.uint8)

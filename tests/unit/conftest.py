@@ -1,4 +1,4 @@
-"""Makes the helpers of tests/ importable, and compiles native/core with shim.cpp once."""
+"""Makes the helpers of tests/ importable, and compiles native/core with shim.cpp and deals.cpp."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     x86 = int(platform.machine() in ("x86_64", "AMD64"))
     command(
         "g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
+        "-Wno-unknown-pragmas",
         f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1",
         "-I", NATIVE, "-I", NATIVE / "include",
-        HERE / "shim.cpp", *sorted((NATIVE / "core").glob("*.cpp")), "-Wl,--build-id=sha1",
-        "-o", target,
+        HERE / "shim.cpp", HERE / "deals.cpp", *sorted((NATIVE / "core").glob("*.cpp")),
+        "-Wl,--build-id=sha1", "-o", target,
     )  # fmt: skip
     library = ctypes.CDLL(str(target))
     library.flashdec_last_error.restype = ctypes.c_char_p

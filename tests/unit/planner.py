@@ -48,6 +48,7 @@ class CKernel(ctypes.Structure):  # UnitKernel of shim.cpp
         ("page_multiple", ctypes.c_int64),
         ("persistent", ctypes.c_uint32),
         ("levels", ctypes.c_uint32),
+        ("warps", ctypes.c_int64),
     ]
 
 

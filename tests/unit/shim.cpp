@@ -102,6 +102,7 @@ struct UnitKernel {
   int64_t page_multiple;
   uint32_t persistent;
   uint32_t levels;
+  int64_t warps;
 };
 
 static Device device_of(const UnitMachine& machine) {
@@ -131,7 +132,8 @@ void unit_kernel(uint32_t index, UnitKernel* out) {
           row.element,       row.max_head_dim, row.alignment,
           row.tile,          row.heads,        row.smem,
           row.blocks_per_sm, row.max_group,    row.row_multiple,
-          row.page_multiple, row.persistent,   static_cast<uint32_t>(row.levels)};
+          row.page_multiple, row.persistent,   static_cast<uint32_t>(row.levels),
+          row.warps};
 }
 
 // Whether a CUDA kernel that is not in the table would be chosen.

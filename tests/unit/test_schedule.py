@@ -79,7 +79,9 @@ def deals_itself(planned: Planned) -> bool:
 def most_nodes(planned: Planned, units: int, sm_count: int) -> int:
     """Fixed splits are folded until 32 a block are left, or as far as a block may."""
     splits = units * planned.facts.max_splits
-    return min(splits, max(32 * sm_count, splits >> planned.kernel.levels) + units)
+    rounds = planned.facts.split_len / planned.kernel.tile / planned.kernel.warps
+    levels = planned.kernel.levels if rounds == int(rounds) else 0
+    return min(splits, max(32 * sm_count, splits >> levels) + units)
 
 
 def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) -> int:

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
+
 namespace flashdec::cuda {
 
 struct Divisor {
@@ -11,13 +13,12 @@ struct Divisor {
   uint32_t factor;
   uint32_t shift;
 
-#ifdef __CUDACC__
   // n < 2^31.
-  __device__ int divide(int n) const {
+  FLASHDEC_MEMBER int divide(int n) const {
     const uint32_t unsigned_n = static_cast<uint32_t>(n);
-    return static_cast<int>((__umulhi(factor, unsigned_n) + unsigned_n) >> shift);
+    const uint32_t high = static_cast<uint32_t>(uint64_t{factor} * unsigned_n >> 32);
+    return static_cast<int>((high + unsigned_n) >> shift);
   }
-#endif
 };
 
 // 1 <= value < 2^31.

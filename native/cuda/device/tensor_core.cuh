@@ -3,10 +3,9 @@
 #pragma once
 
 #include "cuda/device/element.cuh"
+#include "cuda/device/warp.cuh"
 
 namespace flashdec::cuda {
-
-constexpr unsigned kAllLanes = 0xffffffffu;
 
 // Four 8x8 matrices; lane i gives the address of row i % 8 of matrix i / 8.
 __device__ inline void load_matrices(uint32_t (&r)[4], uint32_t address) {

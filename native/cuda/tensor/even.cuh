@@ -6,13 +6,10 @@
 // each, so that they read as much as the others.
 #pragma once
 
-#include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
-
-// Of one block of a unit; more would need the transfers of read.cuh.
-constexpr int64_t kEvenTokens = 65536;
 
 // What a block knows of the launch.
 struct Even {
@@ -142,12 +139,9 @@ struct Even {
   };
 };
 
-// This block's share of the columns of the unit that it has a part of.
-template <class E>
-__device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
-  const Piece piece = even.piece(-1);
-  const Cut cut = even.shared();
-  Reader<E>{even.p, cut, receive, shares, piece.sequence, piece.unit * even.p.group}.reduce();
+// Whether sequences are cut into parts.
+__device__ inline bool are_even(const TensorParams& p, const Survey& survey, const Even& even) {
+  return p.even && survey.common > 0 && even.longest_part(p.tile_log) <= kEvenTokens;
 }
 
 }  // namespace flashdec::cuda

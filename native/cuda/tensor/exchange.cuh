@@ -8,6 +8,7 @@
 // has ended; the bits are the same.
 #pragma once
 
+#include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/output.cuh"
 #include "cuda/tensor/packet.cuh"
 
@@ -57,19 +58,6 @@ struct PartSum {
   }
 };
 
-// How a unit that several blocks share is divided between them, and where its parts wait.
-struct Cut {
-  int head_slot;   // of part 0
-  int first_slot;  // of part i > 0: first_slot + i * stride
-  int stride;
-  int part;   // this block's
-  int parts;  // 1: this block has all of it
-
-  __device__ int slot(int index) const {
-    return index == 0 ? head_slot : first_slot + index * stride;
-  }
-};
-
 // How packets are read.
 struct Receiver {
   bool wait;     // polls until they are there
@@ -92,10 +80,6 @@ __device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts
     for (int j = 0; j < kParts; ++j)
       all &= arrived(packets[i][j]);
   return all;
-}
-
-__device__ inline int threads_log() {
-  return 31 - __clz(blockDim.x);
 }
 
 // This block's share of a unit that it has a part of.

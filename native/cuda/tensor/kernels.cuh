@@ -3,10 +3,8 @@
 #pragma once
 
 #include "cuda/device/dependency.cuh"
-#include "cuda/tensor/even.cuh"
+#include "cuda/tensor/cut_reduce.cuh"
 #include "cuda/tensor/read.cuh"
-#include "cuda/tensor/spans.cuh"
-#include "cuda/tensor/splits.cuh"
 #include "cuda/tensor/tree_reduce.cuh"
 
 namespace flashdec::cuda {
@@ -47,20 +45,6 @@ __global__ void __launch_bounds__(kThreads, 1)
     return feed.start();
   });
   if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
-}
-
-// Whether sequences are cut into parts.
-__device__ inline bool are_even(const TensorParams& p, const Survey& survey, const Even& even) {
-  return p.even && survey.common > 0 && even.longest_part(p.tile_log) <= kEvenTokens;
-}
-
-// The parts of a unit that the device found out about.
-template <class E>
-__device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
-                                        const Receiver& receive) {
-  if (!even.reduces()) return;
-  reduce_cut<E>(even, share_columns(even.divided, even.parts(), p.slot_quads, threads_log()),
-                receive);
 }
 
 // Lengths on the device, pages, groups that several blocks share.

@@ -4,10 +4,12 @@
 
 #include "core/kernel.h"
 #include "core/workspace.h"
-#include "cuda/combine/combine.h"
 #include "cuda/device/divisor.h"
 
 namespace flashdec::cuda {
+
+// Of one block of a unit; more would need the transfers of read.cuh.
+constexpr int64_t kEvenTokens = 65536;
 
 // How the columns of a unit are shared between the blocks that reduce its parts.  Columns go by
 // fours, 2^each_log of them to a block; 2^lanes_log lanes share a quad, each with every so manieth

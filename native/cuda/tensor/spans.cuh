@@ -6,7 +6,7 @@
 // shared with another, so two slots a block hold all partial results.
 #pragma once
 
-#include "cuda/tensor/exchange.cuh"
+#include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
@@ -126,21 +126,5 @@ struct Spans {
     }
   };
 };
-
-// This block's share of the columns of the units that it has a part of.
-template <class E>
-__device__ inline void reduce_spans(const Spans& deal, Spans::Cursor cursor,
-                                    const Receiver& receive) {
-  Piece piece;
-#pragma unroll 1
-  while (cursor.next(piece)) {
-    const Cut cut = deal.cut(piece);
-    if (cut.parts == 1) continue;
-    const int quads = heads_of(deal.p, piece.unit) * static_cast<int>(deal.p.row_quads.value);
-    const Shares shares = share_columns(cut.parts, cut.parts, quads, threads_log());
-    Reader<E>{deal.p, cut, receive, shares, piece.sequence, first_head_of(deal.p, piece.unit)}
-        .reduce();
-  }
-}
 
 }  // namespace flashdec::cuda

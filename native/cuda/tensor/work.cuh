@@ -11,7 +11,7 @@
 
 #include <climits>
 
-#include "cuda/device/tensor_core.cuh"
+#include "cuda/device/warp.cuh"
 #include "cuda/tensor/params.h"
 
 namespace flashdec::cuda {

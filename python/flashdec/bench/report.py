@@ -65,7 +65,7 @@ def _result_text(result: Result) -> str:
     timing = result.timing
     share = timing.fraction_of_read
     return (
-        f"{result.contender.name:17s}{timing.seconds * 1e6:10.1f}{timing.bandwidth / 1e9:8.1f}"
+        f"{result.contender.name:17s}{timing.us:10.1f}{timing.bandwidth / 1e9:8.1f}"
         f"{100 * share:11.1f}  {_bar(share):{_BAR}s}{result.error:7.2f}"
     )
 
@@ -137,7 +137,7 @@ def _result_json(group: Group, result: Result) -> dict[str, Any]:
         "threads": group.threads,
         "contender": result.contender.name,
         "about": result.contender.about,
-        "us": round(timing.seconds * 1e6, 3),
+        "us": timing.us,
         "kv_bytes": timing.read_bytes,
         "gb_per_s": round(timing.bandwidth / 1e9, 3),
         "read_gb_per_s": round(timing.read_bandwidth / 1e9, 3),

@@ -73,6 +73,11 @@ class Timing:
         return median(sample.seconds for sample in self.samples)
 
     @property
+    def us(self) -> float:
+        """The same in microseconds to three places, which tables and documents round further."""
+        return round(self.seconds * 1e6, 3)
+
+    @property
     def bandwidth(self) -> float:
         """Bytes of K and V per second, at the median time."""
         return self.read_bytes / self.seconds

@@ -1,0 +1,13 @@
+// A warp, and the block that it belongs to.
+#pragma once
+
+namespace flashdec::cuda {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+// Of the block; a power of two.
+__device__ inline int threads_log() {
+  return 31 - __clz(static_cast<int>(blockDim.x));
+}
+
+}  // namespace flashdec::cuda

@@ -1,0 +1,160 @@
+// From a launch to the parameters of its kernel.
+#pragma once
+
+#include <algorithm>
+
+#include "core/plan.h"
+#include "core/status.h"
+#include "cuda/tensor/params.h"
+#include "cuda/tensor/shape.h"
+
+namespace flashdec::cuda {
+
+inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
+  return problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
+}
+
+// Tokens of every sequence, or, of lengths on the device, of the longest one there may be.
+inline int64_t longest(const Launch& launch) {
+  const Operands& x = launch.operands;
+  return x.kv_len != nullptr ? launch.plan.problem.max_kv_len : x.uniform_kv_len;
+}
+
+inline Rounds rounds_of(const Launch& launch, bool cut) {
+  const Schedule& schedule = launch.plan.schedule;
+  const int64_t tiles = ceil_div(longest(launch), schedule.tile);
+  return deal_rounds(unit_count(launch.plan.problem, schedule), schedule.grid, tiles, cut);
+}
+
+// One length for all that the host knows, in rows: even.cuh has a kernel for it, unless a block
+// would have too much of one unit.
+inline bool is_even(const Launch& launch, bool cut, int heads) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  if (launch.plan.schedule.split_len != 0 || x.kv_len != nullptr || problem.paged() ||
+      problem.group > heads || x.uniform_kv_len == 0)
+    return false;
+  const Rounds rounds = rounds_of(launch, cut);
+  const int64_t tile = launch.plan.schedule.tile;
+  const int64_t tiles = ceil_div(x.uniform_kv_len, tile);
+  return (rounds.whole > 0 ? tiles : ceil_div(tiles, rounds.parts)) * tile <= kEvenTokens;
+}
+
+// Whether a unit may be shared between blocks in this run.  Lengths on the device decide there; one
+// length for all is known here.
+inline bool may_cut(const Launch& launch, int heads) {
+  const Schedule& schedule = launch.plan.schedule;
+  if (schedule.max_splits <= 1) return false;
+  if (launch.operands.kv_len != nullptr) return true;
+  if (is_even(launch, true, heads)) {
+    const Rounds rounds = rounds_of(launch, true);
+    return rounds.parts > 1 || rounds.end_tiles > 0;
+  }
+  return launch.operands.uniform_kv_len > schedule.split_len;
+}
+
+// What is read once makes way in L2 for everything else, so that others find there what they have
+// left.  Not if several blocks of query heads read it; nor if the run is ten times as long as L2
+// and every block reads long stretches that it hardly shares: the memory serves those a little
+// faster so (docs/kernels.md).
+inline bool keeps(const Launch& launch, const Rounds& rounds) {
+  constexpr int64_t kLongStretch = int64_t{2} << 20, kLongRun = int64_t{512} << 20;
+  const Problem& problem = launch.plan.problem;
+  const int64_t unit = 2 * (problem.head_dim + problem.head_dim_v) * longest(launch);
+  const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch &&
+                              unit * problem.kv_heads * problem.batch >= kLongRun;
+  return problem.group > launch.plan.schedule.heads || long_stretches;
+}
+
+inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const Schedule& schedule = launch.plan.schedule;
+  const Rounds rounds = rounds_of(launch, cut);
+  p.kv_len = static_cast<int32_t>(longest(launch));
+  p.tiles = static_cast<int32_t>(ceil_div(longest(launch), schedule.tile));
+  p.whole = rounds.whole;
+  p.first_cut = static_cast<int32_t>(rounds.whole * schedule.grid);
+  p.cut_blocks = rounds.left_over * rounds.parts;
+  p.parts = make_divisor(rounds.parts);
+  p.part_tiles = (p.tiles - rounds.end_tiles) / rounds.parts;
+  p.part_rest = (p.tiles - rounds.end_tiles) % rounds.parts;
+  p.end_tiles = rounds.end_tiles;
+  p.ends = rounds.ends;
+  p.ends_rest = rounds.left_over - rounds.spare * (rounds.ends - 1);
+  p.spare = rounds.spare;
+  p.units = make_divisor(problem.kv_heads * ceil_div(problem.group, schedule.heads));
+  p.one_launch = cut && x.prepared_workspace;
+  p.keeps = keeps(launch, rounds);
+  p.group = static_cast<int32_t>(problem.group);
+  p.head_dim = static_cast<int32_t>(problem.head_dim);
+  p.score_factor = problem.scale * kLog2E;
+  p.q = x.q;
+  p.q_stride_batch = x.q_strides.batch;
+  p.q_stride_head = x.q_strides.head;
+  p.row_quads = make_divisor(problem.head_dim_v / 4);
+  p.half_lanes = make_divisor(kThreads / 2 / schedule.heads);
+  p.block_lanes = make_divisor(kThreads / schedule.heads);
+  p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
+  p.shares = share_columns(rounds.parts, rounds.parts + (rounds.end_tiles > 0 ? 1 : 0),
+                           p.slot_quads, ceil_log2(kThreads));
+  p.o = x.o;
+  p.o_stride_batch = x.o_strides.batch;
+  p.o_stride_head = x.o_strides.head;
+  p.lse = x.lse;
+  p.lse_stride_batch = x.lse_stride_batch;
+  p.lse_stride_head = x.lse_stride_head;
+  p.packets = launch.workspace.packets;
+  p.headers = launch.workspace.headers;
+}
+
+// The splits of the plan; or, where nothing may be cut, one that is as long as any sequence.
+inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
+  constexpr int64_t kLongest = INT32_MAX;
+  const int64_t split_len = cut ? std::min<int64_t>(schedule.split_len, kLongest) : kLongest;
+  p.fixed = split_len != 0;
+  p.step_rows = static_cast<int32_t>(schedule.grid / p.units.value);
+  p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
+  if (!p.fixed) return;
+  p.split_len = make_divisor(split_len);
+  p.grid = make_divisor(schedule.grid);
+  p.split_tiles = static_cast<int32_t>(ceil_div(split_len, schedule.tile));
+  p.levels = cut ? static_cast<int32_t>(schedule.levels) : 0;
+}
+
+inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const Schedule& schedule = launch.plan.schedule;
+  TensorParams p = {};
+  fill_even(launch, cut, p);
+  p.kv_lens = x.kv_len;
+  p.batch = static_cast<int32_t>(problem.batch);
+  p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
+  p.page_table = x.page_table;
+  p.page_table_stride = x.page_table_stride;
+  if (problem.paged()) p.page = make_divisor(problem.page_size);
+  p.num_pages = static_cast<int32_t>(problem.num_pages);
+  p.even = problem.group <= schedule.heads && schedule.split_len == 0 && longest(launch) > 0;
+  p.may_be_longest =
+      !problem.paged() ||
+      problem.num_pages >= problem.batch * ceil_div(longest(launch), problem.page_size);
+  p.left_over = rounds_of(launch, cut).left_over;
+  p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
+  fill_splits(schedule, cut, p);
+  p.team = make_divisor(schedule.team);
+  p.teams = make_divisor(schedule.grid / schedule.team);
+  p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
+  p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
+  p.block_heads = static_cast<int32_t>(schedule.heads);
+  p.restores = x.prepared_workspace;
+  p.status = x.status;
+  return p;
+}
+
+// Those that have something to do.
+inline int64_t even_blocks(const Launch& launch, const EvenParams& p) {
+  return p.whole > 0 || p.end_tiles > 0 ? launch.plan.schedule.grid : p.cut_blocks;
+}
+
+}  // namespace flashdec::cuda

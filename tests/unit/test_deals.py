@@ -1,0 +1,200 @@
+"""How the tensor-core kernels share their work, by the device's own code on an emulated warp: every
+tile is read once, every partial result has a slot of its own, and every result is folded from all
+of them."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from planner import BATCH_INVARIANT, Machine, Planned, RefusedError, plan
+
+EVEN, EVEN_ON_DEVICE, SPANS, SPLITS = range(4)
+MOST = 1 << 18  # records of a launch
+
+
+class Piece(ctypes.Structure):  # PieceRecord of deals.cpp
+    _fields_ = [
+        (name, ctypes.c_int32)
+        for name in ("block", "sequence", "unit", "len", "first", "step", "tiles", "slot")
+    ]
+
+
+class Fold(ctypes.Structure):  # FoldRecord of deals.cpp
+    _fields_ = [
+        (name, ctypes.c_int32)
+        for name in ("block", "sequence", "unit", "index", "slot", "begin", "end")
+    ]
+
+
+class Records(ctypes.Structure):
+    _fields_ = [
+        ("pieces", ctypes.POINTER(Piece)),
+        ("folds", ctypes.POINTER(Fold)),
+        ("most_pieces", ctypes.c_int32),
+        ("most_folds", ctypes.c_int32),
+        ("piece_count", ctypes.c_int32),
+        ("fold_count", ctypes.c_int32),
+        ("deal", ctypes.c_int32),
+        ("grid", ctypes.c_int32),
+    ]
+
+
+@dataclass
+class Unit:
+    """What happens to one key/value head (and one block of query heads) of one sequence."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A problem, and its lengths: a list is on the device, a number is known to the host."""
+
+    desc: dict[str, Any]
+    wishes: dict[str, Any]
+    lengths: list[int] | int
+    machine: Machine
+
+    def units_of_a_sequence(self, planned: Planned) -> int:
+        group = self.desc["q_heads"] // self.desc["kv_heads"]
+        return int(self.desc["kv_heads"] * -(-group // planned.kernel.heads))
+
+    def quads(self, planned: Planned, unit: int) -> int:
+        """Columns of a unit by fours, of all its query heads."""
+        group = self.desc["q_heads"] // self.desc["kv_heads"]
+        at_once = min(planned.kernel.heads, group)
+        blocks = -(-group // planned.kernel.heads)
+        heads = min(at_once, group - unit % blocks * at_once)
+        return int(heads * self.desc["head_dim"] // 4)
+
+    def length(self, sequence: int) -> int:
+        length = self.lengths if isinstance(self.lengths, int) else self.lengths[sequence]
+        return length if 0 <= length <= self.desc["max_kv_len"] else -1
+
+
+def deal(core: Any, planned: Planned, run: Run) -> tuple[int, dict[tuple[int, int], Unit]]:
+    """Which deal it is, and every unit of the launch."""
+    pieces, folds = (Piece * MOST)(), (Fold * MOST)()
+    out = Records(pieces, folds, MOST, MOST)
+    one = run.lengths if isinstance(run.lengths, int) else 0
+    lens = (
+        None if isinstance(run.lengths, int) else (ctypes.c_int32 * len(run.lengths))(*run.lengths)
+    )
+    content = (ctypes.c_uint64 * (len(planned.content) // 8)).from_buffer_copy(planned.content)
+    code = core.unit_deal(ctypes.byref(content), lens, ctypes.c_int64(one), ctypes.byref(out))
+    assert code == 0, core.flashdec_last_error().decode()
+    assert out.piece_count <= MOST
+    assert out.fold_count <= MOST
+    units: dict[tuple[int, int], Unit] = defaultdict(Unit)
+    for piece in pieces[: out.piece_count]:
+        units[piece.sequence, piece.unit].pieces.append(piece)
+    for fold in folds[: out.fold_count]:
+        units[fold.sequence, fold.unit].folds.append(fold)
+    return out.deal, units
+
+
+def slots_of_workspace(planned: Planned, run: Run) -> int:
+    """Slots that fit the workspace: four columns of each head are 16 bytes, and 8 of (m, l)."""
+    bytes_of_slot = run.quads(planned, 0) * 24
+    return int(planned.facts.workspace_bytes // bytes_of_slot)
+
+
+def check(core: Any, run: Run) -> int:
+    """All that must hold for a launch; returns which deal it was."""
+    planned = plan(core, run.machine, run.desc, **run.wishes)
+    assert planned.kernel.persistent
+    kind, units = deal(core, planned, run)
+    batch = run.desc["batch"]
+    per_sequence = run.units_of_a_sequence(planned)
+    assert set(units) == {(b, u) for b in range(batch) for u in range(per_sequence)}
+    used: set[int] = set()
+    for (sequence, unit), found in units.items():
+        length = run.length(sequence)
+        assert {piece.len for piece in found.pieces} == {length}
+        if length <= 0:
+            assert len(found.pieces) == 1  # one block writes its outputs
+            assert not found.folds
+            continue
+        tiles = [piece.first + i * piece.step for piece in found.pieces for i in range(piece.tiles)]
+        assert sorted(tiles) == list(range(-(-length // planned.kernel.tile)))
+        slots = [piece.slot for piece in found.pieces]
+        if slots == [-1]:
+            assert not found.folds
+            continue
+        assert min(slots) >= 0
+        assert len(set(slots)) == len(slots)
+        assert not used & set(slots)
+        used |= set(slots)
+        check_folds(found.folds, slots, run.quads(planned, unit))
+    if used:
+        assert max(used) < slots_of_workspace(planned, run)
+    return kind
+
+
+def check_folds(folds: list[Fold], slots: list[int], quads: int) -> None:
+    """Every column is folded by one block, from every slot, in one order."""
+    shares: dict[tuple[int, int], list[Fold]] = defaultdict(list)
+    for fold in folds:
+        shares[fold.begin, fold.end].append(fold)
+    columns = [c for begin, end in shares for c in range(begin, end)]
+    assert sorted(columns) == list(range(quads))
+    orders = set()
+    for (begin, end), of_share in shares.items():
+        if begin == end:
+            continue
+        assert len({fold.block for fold in of_share}) == 1
+        assert [fold.index for fold in of_share] == list(range(len(of_share)))
+        orders.add(tuple(fold.slot for fold in of_share))
+    assert len(orders) == 1
+    assert sorted(orders.pop()) == sorted(slots)
+
+
+def random_run(seed: int) -> Run:
+    draw = random.Random(seed)
+    kv_heads = draw.choice([1, 2, 3, 8, 12])
+    group = draw.choice([1, 2, 4, 5, 8, 9, 16, 20])
+    batch = draw.choice([1, 2, 3, 7, 31, 33, 70])
+    max_kv_len = int(2 ** draw.uniform(0, 17 if batch < 8 else 13))
+    desc = {
+        "batch": batch,
+        "kv_heads": kv_heads,
+        "q_heads": kv_heads * group,
+        "max_kv_len": max_kv_len,
+        "head_dim": draw.choice([64, 96, 128, 256]),
+        "alignment": 16,
+    }
+    if draw.random() < 0.3:
+        pages = -(-max_kv_len // 16) * batch
+        desc |= {"page_size": 16, "num_pages": draw.choice([pages, max(1, pages // 2)])}
+    wishes: dict[str, Any] = {"prefer_backend": 2}
+    if draw.random() < 0.4:
+        wishes["flags"] = BATCH_INVARIANT
+    elif draw.random() < 0.2:
+        wishes["split_len"] = draw.choice([64, 100, 1000])
+    one = draw.choice([max_kv_len, draw.randint(1, max_kv_len)])
+    some = [draw.choice([0, -1, 1, max_kv_len, draw.randint(0, max_kv_len)]) for _ in range(batch)]
+    lengths = draw.choice(
+        [one, [one] * batch, some, [max_kv_len] + [min(40, max_kv_len)] * (batch - 1)]
+    )
+    sm_count = draw.choice([5, 16, 46])
+    return Run(desc, wishes, lengths, Machine(sm_count=sm_count))
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_random_runs(core: Any, chunk: int) -> None:
+    kinds = set()
+    for seed in range(chunk, 400, 8):
+        run = random_run(seed)
+        try:
+            kinds.add(check(core, run))
+        except RefusedError:
+            continue  # not a problem that these kernels take
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {run}") from error
+    assert kinds == {EVEN, EVEN_ON_DEVICE, SPANS, SPLITS}
