@@ -40,7 +40,7 @@ Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice&
 Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& device,
                int64_t split_len) {
   Schedule schedule = grid_of(problem, kernel, device);
-  schedule.split_len = round_up(split_len, kernel.tile);
+  schedule.split_len = split_len;
   schedule.max_splits = ceil_div(problem.max_kv_len, schedule.split_len);
   // A warp's turns go on from one split to the next.
   const bool folds = kernel.persistent && schedule.split_len / kernel.tile % kernel.warps == 0;
@@ -48,7 +48,7 @@ Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& d
   return schedule;
 }
 
-// A persistent grid cuts units where the lengths, known on the device alone, make it.
+// A persistent grid cuts units where the lengths make it, when the plan runs.
 Schedule dealt(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
   Schedule schedule = grid_of(problem, kernel, device);
   const int64_t tiles = ceil_div(problem.max_kv_len, kernel.tile);
@@ -87,7 +87,8 @@ Schedule within(const Problem& problem, const Kernel& kernel, const CudaDevice& 
     if (schedule.split_len == 0) {
       schedule.max_splits = kernel.persistent ? 1 : fewer;
     } else {
-      schedule = fixed(problem, kernel, device, ceil_div(problem.max_kv_len, fewer));
+      const int64_t longer = ceil_div(problem.max_kv_len, fewer);
+      schedule = fixed(problem, kernel, device, round_up(longer, kernel.tile));
     }
   }
   return schedule;
@@ -95,12 +96,21 @@ Schedule within(const Problem& problem, const Kernel& kernel, const CudaDevice& 
 
 }  // namespace
 
+int64_t fixed_split_len(const Problem& problem, const Choice& choice, const Kernel& kernel) {
+  const bool cpu = kernel.backend == FLASHDEC_BACKEND_CPU;
+  const int64_t split_len = choice.split_len != 0    ? choice.split_len
+                            : choice.batch_invariant ? invariant_split_len(problem.group)
+                            : cpu                    ? kCpuSplitLen
+                                                     : 0;
+  return round_up(split_len, kernel.tile);
+}
+
 Schedule make_schedule(const Problem& problem, const Choice& choice, const Kernel& kernel,
                        const Device& device) {
-  const bool cpu = kernel.backend == FLASHDEC_BACKEND_CPU;
   const bool limited = choice.max_workspace_bytes >= 0;
+  const int64_t split_len = fixed_split_len(problem, choice, kernel);
   if (choice.split_len != 0) {
-    const Schedule schedule = fixed(problem, kernel, device.cuda, choice.split_len);
+    const Schedule schedule = fixed(problem, kernel, device.cuda, split_len);
     if (limited && !fits(problem, schedule, choice.max_workspace_bytes))
       refuse(FLASHDEC_PREFERENCE_UNMET,
              "split_len %lld needs a workspace of %lld bytes; max_workspace_bytes is %lld",
@@ -109,9 +119,6 @@ Schedule make_schedule(const Problem& problem, const Choice& choice, const Kerne
              static_cast<long long>(choice.max_workspace_bytes));
     return schedule;
   }
-  const int64_t split_len = choice.batch_invariant ? invariant_split_len(problem.group)
-                            : cpu                  ? kCpuSplitLen
-                                                   : 0;
   const Schedule schedule = split_len != 0 ? fixed(problem, kernel, device.cuda, split_len)
                                            : balanced(problem, kernel, device.cuda);
   return limited ? within(problem, kernel, device.cuda, schedule, choice.max_workspace_bytes)

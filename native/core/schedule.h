@@ -17,6 +17,9 @@ constexpr int64_t invariant_split_len(int64_t group) {
   return group <= 8 ? 512 : 1024;
 }
 
+// Tokens in the splits that a choice fixes; 0: the lengths decide.
+int64_t fixed_split_len(const Problem& problem, const Choice& choice, const Kernel& kernel);
+
 Schedule make_schedule(const Problem& problem, const Choice& choice, const Kernel& kernel,
                        const Device& device);
 

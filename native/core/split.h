@@ -34,8 +34,8 @@ FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
 }
 
 // Fixed splits are the leaves of a binary tree over a sequence (cuda/tensor/tree.cuh).  A block
-// folds 2^level neighbours into a node before others see them; no more nodes a block than this, so
-// that the partial results of a launch do not grow with the batch.
+// folds 2^level neighbours into a node before others see them; no more nodes a block than this,
+// where the levels allow it, so that partial results stay few.
 constexpr int64_t kMostNodes = 32;
 
 // Splits of all sequences, and what decides how they are folded.
@@ -50,7 +50,8 @@ struct Folding {
 FLASHDEC_INLINE int node_rows(const Folding& all, int level) {
   const int more = (1 << level) - 1;
   if (all.splits_of_each != 0) return all.batch * ((all.splits_of_each + more) >> level);
-  return (all.splits + all.batch * more / 2) >> level;
+  const int64_t begun = int64_t{all.batch} * more / 2;
+  return static_cast<int>((all.splits + begun) >> level);
 }
 
 // How far to fold: a matter of speed alone.  Whole nodes are dealt, so many small ones are dealt
@@ -93,8 +94,11 @@ struct Rounds {
   int end_tiles;  // of each; 0: they take none
 };
 
+// Tiles that a block takes at once, one for each warp.
+constexpr int kTurn = 4;
+
 // A part has at least this many tiles: less costs more to exchange than to read.
-constexpr int kLeastTiles = 4;
+constexpr int kLeastTiles = kTurn;
 
 // An end has at least kLeastEnd tiles and as many as a block takes ends, because each costs a
 // merge; and blocks that read fewer tiles than kLongShare in all do not gain from them
@@ -106,7 +110,7 @@ constexpr int kLongShare = 256;
 FLASHDEC_INLINE int end_length(const Rounds& rounds, int tiles) {
   if (rounds.whole * int64_t{tiles} + tiles / rounds.parts < kLongShare) return 0;
   const int even = tiles / (rounds.parts * rounds.ends + 1);
-  const int end = even / kLeastTiles * kLeastTiles;
+  const int end = even / kTurn * kTurn;
   return end < kLeastEnd || end < rounds.ends ? 0 : end;
 }
 

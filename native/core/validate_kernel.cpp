@@ -1,6 +1,7 @@
 // Why a kernel cannot solve a problem on a machine.
 
 #include "core/checks.h"
+#include "core/schedule.h"
 #include "core/validate.h"
 
 namespace flashdec {
@@ -39,21 +40,24 @@ Refusal not_multiple(const Kernel& kernel, const char* name, int64_t value, int6
                  kernel.name, ll(multiple));
 }
 
-// Persistent kernels count tiles in 32 bits.
-Refusal too_many_tiles(const Kernel& kernel, const Problem& problem) {
+// Persistent kernels count what they deal in 32 bits: splits, if the choice fixes them, else tiles
+// and one more to begin a sequence.
+Refusal too_much_to_deal(const Kernel& kernel, const Problem& problem, const Choice& choice) {
   if (!kernel.persistent) return kAccepted;
   const int64_t units =
       problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);  // < 2^31
-  const int64_t most = (INT32_MAX / units - 1) * kernel.tile;  // less what begins a sequence
+  const int64_t quanta = INT32_MAX / units;
+  const int64_t split_len = fixed_split_len(problem, choice, kernel);
+  const int64_t most = split_len != 0 ? quanta * split_len : (quanta - 1) * kernel.tile;
   if (problem.max_kv_len <= most) return kAccepted;
   return refusal(FLASHDEC_UNSUPPORTED,
-                 "max_kv_len is %lld; with %lld sequences and %lld key/value heads %s takes up to "
-                 "%lld",
-                 ll(problem.max_kv_len), ll(problem.batch), ll(problem.kv_heads), kernel.name,
-                 ll(most));
+                 "max_kv_len is %lld; with %lld sequences, %lld key/value heads and groups of %lld "
+                 "%s takes up to %lld",
+                 ll(problem.max_kv_len), ll(problem.batch), ll(problem.kv_heads), ll(problem.group),
+                 kernel.name, ll(most));
 }
 
-Refusal why_not_shape(const Kernel& kernel, const Problem& problem) {
+Refusal why_not_shape(const Kernel& kernel, const Problem& problem, const Choice& choice) {
   if (kernel.max_group != 0 && problem.group > kernel.max_group)
     return refusal(FLASHDEC_UNSUPPORTED, "the group is %lld query heads; %s takes up to %lld",
                    ll(problem.group), kernel.name, ll(kernel.max_group));
@@ -61,7 +65,7 @@ Refusal why_not_shape(const Kernel& kernel, const Problem& problem) {
       not_multiple(kernel, "head_dim", problem.head_dim, kernel.row_multiple),
       not_multiple(kernel, "head_dim_v", problem.head_dim_v, kernel.row_multiple),
       not_multiple(kernel, "page_size", problem.page_size, kernel.page_multiple),
-      too_many_tiles(kernel, problem),
+      too_much_to_deal(kernel, problem, choice),
   };
   for (const Refusal& why : refusals)
     if (why.code != FLASHDEC_SUCCESS) return why;
@@ -91,7 +95,7 @@ Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choi
   if (problem.head_dim_v > kernel.max_head_dim)
     return refusal(FLASHDEC_UNSUPPORTED, "head_dim_v is %lld; this build has kernels up to %lld",
                    ll(problem.head_dim_v), ll(kernel.max_head_dim));
-  return why_not_shape(kernel, problem);
+  return why_not_shape(kernel, problem, choice);
 }
 
 }  // namespace flashdec

@@ -14,7 +14,9 @@ int64_t append(int64_t* end, int64_t count, int64_t size) {
   return begin;
 }
 
-// Where the lengths decide, a block can share the first and the last unit it works on.
+// Where the lengths decide, two slots for every block: of a span only the first and the last unit
+// are shared with others, and of units of one length each that is cut has as many parts as blocks,
+// and perhaps an end.
 WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) {
   WorkspaceLayout layout = {};
   const int64_t units = problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);

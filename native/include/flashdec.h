@@ -83,6 +83,9 @@
  *  3. Nothing outside the live tokens is used: unused cache slots, unused
  *     page-table entries, row padding and the workspace's old contents may
  *     hold NaN, Inf or anything else.  The workspace needs no initialisation.
+ *     All of the cache that the descriptor describes is memory, though: a
+ *     kernel may read max_kv_len tokens of every sequence, or of a paged cache
+ *     any of the num_pages pages, and then not use them.
  *  4. NaN or Inf in a live token propagates as the formula says, to that
  *     (sequence, head) alone.  With m the largest score, p is computed as
  *     exp(s - m): a score of +Inf therefore makes o and lse NaN, and a
@@ -93,7 +96,8 @@
  *     q, k, v and length and on the plan's split_len: not on the batch around
  *     it, its place in it, the cache's capacity, paging, the page size, or
  *     the number of threads or multiprocessors.  On a GPU an alignment below
- *     16 bytes selects a kernel with other bits.
+ *     16 bytes selects a kernel with other bits, and so do 2^31 splits or more
+ *     in all, of every sequence and key/value head.
  *  7. Error per element, against exact arithmetic on the same inputs, where no
  *     sum leaves float32's range:
  *       |o - o_exact| <= 0.625 ulp(o_exact)
@@ -335,8 +339,8 @@ typedef struct flashdec_plan_facts {
   int32_t device;       /* CUDA: the device's ordinal; CPU: -1 */
   uint32_t num_threads; /* CPU: the most threads that take part; CUDA: 0 */
   uint32_t launches;    /* CUDA: kernels that a run enqueues, given a prepared workspace; CPU: 0 */
-  int64_t max_splits;   /* splits of a sequence of max_kv_len tokens */
-  int64_t split_len;    /* tokens in a split; 0: each sequence is cut into max_splits even parts */
+  int64_t max_splits;   /* splits of a sequence of max_kv_len tokens, at most */
+  int64_t split_len;    /* tokens in a split; 0: the kernel cuts by the lengths that it finds */
   int64_t tile;         /* tokens that the kernel takes at a time */
   int64_t workspace_bytes;
   int64_t workspace_align;
@@ -376,8 +380,15 @@ FLASHDEC_API int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t
  * A run leaves a prepared workspace as it found it, so it serves any number of
  * runs of this plan and of any plan that needs no more than `bytes`, one after
  * another: on one stream, or ordered by the caller.  The results are the same
- * bits as without.  Whoever writes to it, or aborts a run, prepares it again.
+ * bits as without.  Whoever writes to it, runs a plan in it without the flag,
+ * aborts a run or gets FLASHDEC_CUDA_ERROR from one, prepares it again.
  * With FLASHDEC_CHECK=1 a run first looks whether it still is prepared.
+ *
+ * The blocks of such a launch wait for each other.  On a part of a GPU that is
+ * too small for all of them, they take two launches instead: in a green
+ * context always, elsewhere where the driver refuses, which it does not while
+ * a stream is captured.  So do not capture runs with the flag in a context
+ * that MPS has given a part of the multiprocessors.
  *
  * workspace, bytes, stream  as for flashdec_run; the fill is enqueued on the stream.  On a CPU plan
  *                           there is nothing to do.

@@ -39,9 +39,9 @@ class PlanInfo:
     launches : int
         CUDA: kernels that a run enqueues.
     max_splits : int
-        Splits of a sequence of max_kv_len tokens.
+        Splits of a sequence of max_kv_len tokens, at most.
     split_len : int
-        Tokens in a split; 0: each sequence is cut into max_splits even parts.
+        Tokens in a split; 0: the kernel cuts by the lengths that it finds.
     tile : int
         Tokens that the kernel takes at a time.
     """

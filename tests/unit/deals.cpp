@@ -61,7 +61,7 @@ void record_fold(Records* out, const FoldRecord& fold) {
   ++out->fold_count;
 }
 
-// As Reader does (native/cuda/tensor/exchange.cuh).
+// As CutReader does (native/cuda/tensor/exchange.cuh).
 void record_cut(const Piece& piece, const Cut& cut, const Shares& shares, Records* out) {
   const int begin = cut.part << shares.each_log;
   const int end = std::min(begin + (1 << shares.each_log), shares.quads);

@@ -153,6 +153,9 @@ int32_t unit_why_not(const UnitKernel* row, const flashdec_descriptor* desc,
     kernel.max_group = row->max_group;
     kernel.row_multiple = row->row_multiple;
     kernel.page_multiple = row->page_multiple;
+    kernel.persistent = row->persistent != 0;
+    kernel.tile = row->tile;
+    kernel.heads = row->heads;
     const Refusal why =
         why_not(kernel, validate(*desc), validate(*preference), device_of(*machine));
     if (why.code != FLASHDEC_SUCCESS) throw why;

@@ -116,6 +116,21 @@ def test_batch_invariant(core: Any) -> None:
     assert cuts == {cpu.facts.split_len}
 
 
+@pytest.mark.parametrize("split_len", [0, 4096])
+def test_the_batch_does_not_decide_an_invariant_kernel(core: Any, split_len: int) -> None:
+    """Fixed splits are few, where tiles would be more than 32 bits count."""
+    long = {"q_heads": 32, "kv_heads": 8, "max_kv_len": 2**20, "head_dim": 256, "page_size": 64}
+    kernels = {
+        plan(core, GPU, {**long, "batch": batch, "num_pages": 1}, flags=BATCH_INVARIANT,
+             split_len=split_len).facts.kernel
+        for batch in (1, 2**12 - 1, 2**12, 2**16)
+    }  # fmt: skip
+    assert len(kernels) == 1
+    free = {plan(core, GPU, {**long, "batch": batch, "num_pages": 1}).facts.kernel
+            for batch in (1, 2**12)}  # fmt: skip
+    assert len(free) == 2  # else the sizes above would be no test
+
+
 @pytest.mark.parametrize("backend", [CPU, CUDA])
 @pytest.mark.parametrize(("group", "split_len"), [(1, 512), (8, 512), (9, 1024), (40, 1024)])
 def test_larger_groups_have_longer_splits(
@@ -171,6 +186,11 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
         {"page_multiple": 8},
         {"page_size": 12, "num_pages": 1},
         ("page_size is 12", "8"),
+    ),
+    "tiles, which it counts in 32 bits": (
+        {"persistent": 1, "tile": 32, "heads": 8},
+        {"batch": 2**14, "kv_heads": 8, "max_kv_len": 2**19},
+        ("max_kv_len is 524288", "16384 sequences", "8 key/value heads", str((2**14 - 2) * 32)),
     ),
     "dtype": ({"element": F16}, {}, ()),
 }

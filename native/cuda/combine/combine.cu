@@ -1,5 +1,6 @@
-// Folds fixed splits: one block for each row (sequence, query head), in which some lanes share four
-// columns and take the splits in turn, so the result does not depend on which split finished first.
+// Folds the splits of the simple kernel: one block for each row (sequence, query head), in which
+// some lanes share four columns and take the splits in turn, so the result does not depend on which
+// split finished first.
 
 #include <algorithm>
 

@@ -110,8 +110,8 @@ struct TmaCopy {
   __device__ static void issue_values() {}
   __device__ static void wait_values() {}
 
-  __device__ void wait(int stage, uint32_t round) const {
-    wait_barrier(barriers + 8 * stage, round % 2);
+  __device__ void wait(int stage, uint32_t parity) const {
+    wait_barrier(barriers + 8 * stage, parity);
   }
 
   // The boxes bring rows past the end: their weight is 0, but 0 * NaN is NaN.

@@ -39,9 +39,6 @@ struct TileLayout {
 // Panel after panel.
 template <class Shape>
 constexpr TileLayout kByPanels = {Shape::kTile * 128, 16 * 128};
-// Block after block of 16 rows, with all panels of each.
-template <class Shape>
-constexpr TileLayout kByRows = {16 * 128, 16 * 128 * Shape::kPanels};
 
 // Panels are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row r lies at
 // i ^ (r % 8), so that eight rows of a matrix hit all banks once.

@@ -13,7 +13,7 @@ template <class E>
 __device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
   const Piece piece = even.piece(-1);
   const Cut cut = even.shared();
-  Reader<E>{even.p, cut, receive, shares, piece.sequence, piece.unit * even.p.group}.reduce();
+  CutReader<E>{even.p, cut, receive, shares, piece.sequence, piece.unit * even.p.group}.reduce();
 }
 
 // The parts of a unit that the device found out about.
@@ -36,7 +36,7 @@ __device__ inline void reduce_spans(const Spans& deal, Spans::Cursor cursor,
     if (cut.parts == 1) continue;
     const int quads = heads_of(deal.p, piece.unit) * static_cast<int>(deal.p.row_quads.value);
     const Shares shares = share_columns(cut.parts, cut.parts, quads, threads_log());
-    Reader<E>{deal.p, cut, receive, shares, piece.sequence, first_head_of(deal.p, piece.unit)}
+    CutReader<E>{deal.p, cut, receive, shares, piece.sequence, first_head_of(deal.p, piece.unit)}
         .reduce();
   }
 }

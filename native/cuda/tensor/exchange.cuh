@@ -1,6 +1,6 @@
 // How the parts of a unit that several blocks share become its result.
 //
-// Every block writes its part, and every block reduces its share of the columns over all parts, in
+// Every block writes its part, and the blocks reduce each a share of the columns over all parts, in
 // an order fixed by their number.  In one launch the parts are packets that are their own flags:
 // the workspace holds a sentinel that no part contains, a reader polls until none is left, and puts
 // the sentinel back for the next launch.  The blocks of the grid are resident together (a
@@ -86,7 +86,7 @@ __device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts
 //
 // Little code on purpose: it runs once, at the end, where a warp waits for every instruction.
 template <class E>
-struct Reader {
+struct CutReader {
   const EvenParams& p;
   const Cut& cut;
   const Receiver& receive;

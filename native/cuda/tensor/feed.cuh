@@ -72,8 +72,6 @@ __device__ inline void ask_ahead(const Deal& deal, Copy& copy, const Stages<Shap
 
 template <class Shape, class Copy, class Places, class Deal>
 struct Feed {
-  static_assert(Shape::kAhead == 1, "one tile of a warp is on its way");
-
   Copy& copy;
   Places places;
   Stages<Shape> stages;

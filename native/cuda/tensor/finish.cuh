@@ -1,5 +1,5 @@
 // From the registers of the warps to one result: each warp leaves its sums in shared memory, and
-// all threads merge them in the order of the warps.
+// other threads, at the last meeting all, merge them in the order of the warps.
 #pragma once
 
 #include "cuda/tensor/attend.cuh"

@@ -10,6 +10,8 @@
 
 namespace flashdec::cuda {
 
+static_assert(kTurn == kWarps);
+
 inline int64_t unit_count(const Problem& problem, const Schedule& schedule) {
   return problem.batch * problem.kv_heads * ceil_div(problem.group, schedule.heads);
 }

@@ -26,12 +26,25 @@ __device__ inline uint32_t as_word(float value) {
   return min(__float_as_uint(value), kSentinel - 1);
 }
 
+// By words that others read while they are written, each for itself.
+__device__ inline void write_packet(const EvenParams& p, int64_t index, const Packet& packet) {
+  asm volatile("st.relaxed.gpu.global.v4.b32 [%0], {%1, %2, %3, %4};"
+               :
+               : "l"(reinterpret_cast<uint4*>(p.packets) + index), "r"(packet.values.x),
+                 "r"(packet.values.y), "r"(packet.values.z), "r"(packet.values.w)
+               : "memory");
+  asm volatile("st.relaxed.gpu.global.v2.b32 [%0], {%1, %2};"
+               :
+               : "l"(reinterpret_cast<uint2*>(p.headers) + index), "r"(packet.state.x),
+                 "r"(packet.state.y)
+               : "memory");
+}
+
 __device__ inline void store_packet(const EvenParams& p, int slot, int quad, float4 o,
                                     SoftmaxState state) {
-  const int64_t index = packet_index(p, slot, quad);
-  reinterpret_cast<uint4*>(p.packets)[index] =
-      make_uint4(as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w));
-  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(as_word(state.m), as_word(state.l));
+  write_packet(p, packet_index(p, slot, quad),
+               {{as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w)},
+                {as_word(state.m), as_word(state.l)}});
 }
 
 __device__ inline Packet load_packet(const EvenParams& p, int64_t index) {
@@ -63,9 +76,7 @@ __device__ inline Packet empty_packet() {
 }
 
 __device__ inline void put_back(const EvenParams& p, int64_t index) {
-  reinterpret_cast<uint4*>(p.packets)[index] =
-      make_uint4(kSentinel, kSentinel, kSentinel, kSentinel);
-  reinterpret_cast<uint2*>(p.headers)[index] = make_uint2(kSentinel, kSentinel);
+  write_packet(p, index, unknown_packet());
 }
 
 }  // namespace flashdec::cuda

@@ -88,7 +88,7 @@ struct EvenParams {
   int32_t slot_quads;  // of a slot
 };
 
-// What the kernel for any lengths needs beside that (tensor/split.cuh).
+// What the kernel for any lengths needs beside that (lengths_split and fixed_split).
 struct TensorParams : EvenParams {
   const int32_t* kv_lens;  // or null: kv_len
   int32_t batch;

@@ -20,9 +20,9 @@ constexpr int fewer(int a, int b) {
 
 // Compile-time shape of a kernel.  Rows of up to HeadDim elements, up to Heads query heads at a
 // time.  Both ways to copy have tiles of the same tokens, so that they give the same bits.  A warp
-// has room for Stages tiles and asks for Ahead of them.  `Room` is the shared memory that a block
+// has room for Stages tiles, of which one is on its way.  `Room` is the shared memory that a block
 // may have.
-template <int HeadDim, int Heads, int Stages, int Ahead, int MergeBuffers, int Room>
+template <int HeadDim, int Heads, int Stages, int MergeBuffers, int Room>
 struct TensorShape {
   static constexpr int kHeadDim = HeadDim;
   static constexpr int kHeads = Heads;
@@ -40,7 +40,6 @@ struct TensorShape {
   static constexpr int kMergeBytes = kWarps * Heads * (kMergeStride + 2) * 4;
 
   static constexpr int kStages = Stages;
-  static constexpr int kAhead = Ahead;
   static constexpr int kWarpRingBytes = Stages * 2 * kTileBytes;
   static constexpr int kRingBytes = kWarps * kWarpRingBytes;
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
@@ -53,14 +52,14 @@ struct TensorShape {
   static constexpr int kFoldBytes = kLevels * kLevelBytes;
 };
 
-// One tile of 16 KB of every warp is on its way, always: it is asked for as soon as the one before
-// it arrives, into the place of the one before that.
+// One tile of every warp, 12 or 16 KB, is on its way, always: it is asked for as soon as the one
+// before it arrives, into the place of the one before that.
 template <int HeadDim, int Heads>
-using TmaShape = TensorShape<HeadDim, Heads, 2, 1, 2, 227 * 1024>;
+using TmaShape = TensorShape<HeadDim, Heads, 2, 2, 227 * 1024>;
 
 // Fits the 99 KB of sm_86, sm_89 and sm_120: room for one tile, whose K makes way for the next
 // tile's while its V is in use, and the other way round.
 template <int HeadDim, int Heads>
-using AsyncShape = TensorShape<HeadDim, Heads, 1, 1, 1, 99 * 1024>;
+using AsyncShape = TensorShape<HeadDim, Heads, 1, 1, 99 * 1024>;
 
 }  // namespace flashdec::cuda

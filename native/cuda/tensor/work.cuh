@@ -30,8 +30,8 @@ struct Piece {
   int first;
   int step;
   int tiles;
-  // Parts: the slot.  Splits: the row of the node, and the nodes of the unit.  Spans: where the
-  // unit begins, and its quanta.
+  // Parts: the slot, and nothing.  Splits: the row of the node, and the nodes of the unit.  Spans:
+  // where the unit begins, and its quanta.
   int row;
   int parts;
 
