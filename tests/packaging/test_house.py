@@ -72,6 +72,16 @@ def test_lines_fit_the_page(path: Path) -> None:
     assert long == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if NATIVE / "cuda" in path.parents and "device" not in path.parts],
+    ids=label,
+)
+def test_instructions_are_behind_functions(path: Path) -> None:
+    """So that tests/unit/emulation can stand in for them."""
+    assert not re.search(r"\basm\b", path.read_text())
+
+
 @pytest.mark.parametrize("path", sorted((NATIVE / "core").iterdir()), ids=label)
 def test_the_core_includes_no_cuda_header(path: Path) -> None:
     assert not re.search(r'#include [<"](cuda|cuda_runtime|cuda_\w+)\.h', path.read_text())

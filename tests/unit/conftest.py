@@ -1,4 +1,4 @@
-"""Makes the helpers of tests/ importable, and compiles native/core with shim.cpp and deals.cpp."""
+"""Makes the helpers of tests/ importable, and compiles native/core with doors into it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,34 @@ from toolchain import NATIVE, command
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """A library of native/core, as of a build with CUDA, without any kernel."""
-    target = tmp_path_factory.mktemp("unit") / "core.so"
+def compile_core(target: Path, *more: str) -> ctypes.CDLL:
+    """A library of native/core, as of a build with CUDA, with shim.cpp and more sources."""
     x86 = int(platform.machine() in ("x86_64", "AMD64"))
     command(
         "g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
-        "-Wno-unknown-pragmas",
+        "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized",
         f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1",
-        "-I", NATIVE, "-I", NATIVE / "include",
-        HERE / "shim.cpp", HERE / "deals.cpp", *sorted((NATIVE / "core").glob("*.cpp")),
+        "-I", HERE / "emulation", "-I", NATIVE, "-I", NATIVE / "include",
+        *(HERE / each for each in ("shim.cpp", "emulation/grid.cpp", *more)),
+        *sorted((NATIVE / "core").glob("*.cpp")),
         "-Wl,--build-id=sha1", "-o", target,
     )  # fmt: skip
     library = ctypes.CDLL(str(target))
     library.flashdec_last_error.restype = ctypes.c_char_p
     library.flashdec_kernel_name.restype = ctypes.c_char_p
+    return library
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """With the kernels that kernels.cpp runs on the host."""
+    return compile_core(tmp_path_factory.mktemp("unit") / "emulated.so", "kernels.cpp")
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """Without any kernel."""
+    library = compile_core(tmp_path_factory.mktemp("unit") / "core.so", "deals.cpp")
     for name, count in (("split_length", 4), ("live_splits", 4), ("most_nodes", 4)):
         function = getattr(library, f"unit_{name}")
         function.restype, function.argtypes = ctypes.c_int64, [ctypes.c_int64] * count

@@ -1,8 +1,8 @@
 // Doors into the deals of the tensor-core kernels (native/cuda/tensor/): the host's parameters and
 // the device's own code, a warp of each block in turn.  What they would read, write and fold comes
 // back as numbers; no kernel runs.
-#include "warp_emulation.h"
-// Above: the device's words, for what follows.
+#include "emulation/words.h"
+// Above: CUDA's words, for what follows.
 #include "core/guarded.h"
 #include "core/plan.h"
 #include "cuda/tensor/even.cuh"
@@ -141,14 +141,14 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     const TensorParams params = even ? TensorParams{} : make_tensor_params(launch, cut);
     out->grid = static_cast<int32_t>(even ? even_blocks(launch, lean) : plan.schedule.grid);
     out->deal = out->piece_count = out->fold_count = 0;
-    gridDim.x = static_cast<unsigned>(out->grid);
-    blockDim.x = kThreads;
-    for (unsigned block = 0; block < gridDim.x; ++block) {
-      const bool together = emulation::run_warp(block, [&] {
+    const auto blocks = static_cast<unsigned>(out->grid);
+    for (unsigned block = 0; block < blocks; ++block) {
+      const std::string problem = emulation::run({1, 32, 0, block, blocks}, block, [&] {
+        blockDim.x = kThreads;  // a warp stands for all
         if (even) return run_even(Even(lean), lean.shares, out);
         run_block(params, out);
       });
-      if (!together) refuse(FLASHDEC_INTERNAL_ERROR, "the lanes of block %u parted", block);
+      if (!problem.empty()) refuse(FLASHDEC_INTERNAL_ERROR, "%s", problem.c_str());
     }
   });
 }

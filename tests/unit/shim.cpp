@@ -14,7 +14,7 @@
 using namespace flashdec;
 
 #define NOT_RUN(name) \
-  void name(const Launch&) {}
+  __attribute__((weak)) void name(const Launch&) {}
 
 namespace flashdec::cpu {
 NOT_RUN(run_avx512_bf16)
@@ -64,7 +64,7 @@ NOT_RUN(run_sm90_f16_d128_h8)
 NOT_RUN(run_sm90_f16_d128_h16)
 NOT_RUN(run_sm90_f16_d192_h8)
 NOT_RUN(run_sm90_f16_d256_h8)
-void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
+__attribute__((weak)) void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
 NOT_RUN(run_simple_bf16)
 NOT_RUN(run_simple_f16)
 NOT_RUN(run_simple_f32)

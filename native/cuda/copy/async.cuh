@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core/problem.h"
+#include "cuda/device/async_copy.cuh"
 #include "cuda/tensor/attend.cuh"
 
 namespace flashdec::cuda {
@@ -48,12 +49,6 @@ struct AsyncCopy {
   __device__ AsyncCopy(const Source& source, uint32_t, bool) : x(source), pending{} {}
 
   __device__ static constexpr TileLayout layout() { return kByPanels<Shape>; }
-
-  __device__ static void copy_chunk(uint32_t target, const char* source, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),
-                 "r"(bytes)
-                 : "memory");
-  }
 
   __device__ void copy_rows(uint32_t tile, const void* base, const Strides& strides,
                             int dim) const {
@@ -102,13 +97,13 @@ struct AsyncCopy {
   }
 
   // After every issue, also of nothing, so that groups count tiles.
-  __device__ static void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+  __device__ static void commit() { commit_copies(); }
 
   // For the keys: the values of the same tile may still be on their way.
   __device__ static void wait(int, uint32_t) { wait_values(); }
   // For the values: the keys of the next tile may.
   __device__ static void wait_values() {
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
+    wait_for_copies();
     __syncwarp();
   }
 

@@ -2,39 +2,12 @@
 // and fills what lies outside the cache with zeros.
 #pragma once
 
-#include "cuda/copy/barrier.cuh"
 #include "cuda/copy/tensor_map.h"
+#include "cuda/device/barrier.cuh"
+#include "cuda/device/tensor_copy.cuh"
 #include "cuda/tensor/attend.cuh"
 
 namespace flashdec::cuda {
-
-__device__ inline void start_copy(uint32_t target, const CUtensorMap& map, uint32_t barrier,
-                                  int column, int token, int head, int block, uint64_t policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-      ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;"
-      :
-      : "r"(target), "l"(&map), "r"(barrier), "r"(column), "r"(token), "r"(0), "r"(head),
-        "r"(block), "l"(policy)
-      : "memory");
-}
-
-// True in one lane of the warp, and the compiler knows that it is one.
-__device__ inline bool elect_lane() {
-  uint32_t elected;
-  asm volatile(
-      "{\n"
-      ".reg .pred one;\n"
-      "elect.sync _|one, 0xffffffff;\n"
-      "selp.b32 %0, 1, 0, one;\n"
-      "}"
-      : "=r"(elected));
-  return elected != 0;
-}
-
-__device__ inline void fetch_map(const CUtensorMap& map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
-}
 
 template <class Shape>
 struct TmaCopy {
@@ -50,14 +23,10 @@ struct TmaCopy {
       fetch_map(maps.v);
       for (int stage = 0; stage < Shape::kStages; ++stage)
         init_barrier(barriers + 8 * stage, 1);
-      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+      fence_barriers();
     }
     __syncwarp();
-    if (keeps) {
-      asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-    } else {
-      asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    }
+    policy = cache_policy(keeps);
   }
 
   static constexpr bool kBoxes = true;
@@ -117,11 +86,9 @@ struct TmaCopy {
   // The boxes bring rows past the end: their weight is 0, but 0 * NaN is NaN.
   __device__ void clear_tail(uint32_t values, int live) const {
     constexpr int kChunks = Shape::kHeadDim / 8;
-    for (int i = live * kChunks + threadIdx.x % 32; i < Shape::kTile * kChunks; i += 32) {
-      const uint32_t target = chunk_address(values, layout(), i / kChunks, i % kChunks);
-      asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(target), "r"(0) : "memory");
-    }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // before the ring comes round
+    for (int i = live * kChunks + threadIdx.x % 32; i < Shape::kTile * kChunks; i += 32)
+      clear_shared(chunk_address(values, layout(), i / kChunks, i % kChunks));
+    fence_copies();  // before the ring comes round
     __syncwarp();
   }
 };

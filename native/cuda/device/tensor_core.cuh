@@ -77,8 +77,4 @@ __device__ inline float exp2_fast(float x) {
   return y;
 }
 
-__device__ inline uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
-
 }  // namespace flashdec::cuda

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/softmax_state.h"
+#include "cuda/device/memory.cuh"
 #include "cuda/device/tensor_core.cuh"
 #include "cuda/tensor/params.h"
 #include "cuda/tensor/shape.h"

@@ -35,8 +35,7 @@ template <class E, class Shape, class Copy>
 __global__ void __launch_bounds__(kThreads, 1)
     even_split(const __grid_constant__ EvenParams p,
                const __grid_constant__ typename Copy::Source source) {
-  extern __shared__ char memory[];
-  const Room<Shape> room(memory);
+  const Room<Shape> room(shared_memory());
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   const Even even(p);
@@ -52,8 +51,7 @@ template <class E, class Shape, class Copy, class Places>
 __global__ void __launch_bounds__(kThreads, 1)
     lengths_split(const __grid_constant__ TensorParams p,
                   const __grid_constant__ typename Copy::Source source) {
-  extern __shared__ char memory[];
-  const Room<Shape> room(memory);
+  const Room<Shape> room(shared_memory());
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
@@ -86,8 +84,7 @@ template <class E, class Shape, class Copy, class Places>
 __global__ void __launch_bounds__(kThreads, 1)
     fixed_split(const __grid_constant__ TensorParams p,
                 const __grid_constant__ typename Copy::Source source) {
-  extern __shared__ char memory[];
-  const Room<Shape> room(memory);
+  const Room<Shape> room(shared_memory());
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile

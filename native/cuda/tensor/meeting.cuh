@@ -2,7 +2,8 @@
 // and read on; the other half of the block merges them.
 #pragma once
 
-#include "cuda/copy/barrier.cuh"
+#include "cuda/device/barrier.cuh"
+#include "cuda/device/memory.cuh"
 #include "cuda/tensor/feed.cuh"
 #include "cuda/tensor/finish.cuh"
 #include "cuda/tensor/tree.cuh"
@@ -64,7 +65,7 @@ struct Meeting {
         init_barrier(barriers + 16 * buffer, kThreads / 2);
         init_barrier(barriers + 16 * buffer + 8, kThreads / 2);
       }
-    asm volatile("barrier.sync 1, %0;" ::"n"(kThreads) : "memory");
+    meet_all<kThreads>();
   }
 
   __device__ uint32_t full() const { return barriers + 16 * (count % kBuffers); }

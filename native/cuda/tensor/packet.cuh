@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/softmax_state.h"
-#include "cuda/device/tensor_core.cuh"
+#include "cuda/device/memory.cuh"
 #include "cuda/tensor/params.h"
 
 namespace flashdec::cuda {
@@ -26,18 +26,9 @@ __device__ inline uint32_t as_word(float value) {
   return min(__float_as_uint(value), kSentinel - 1);
 }
 
-// By words that others read while they are written, each for itself.
 __device__ inline void write_packet(const EvenParams& p, int64_t index, const Packet& packet) {
-  asm volatile("st.relaxed.gpu.global.v4.b32 [%0], {%1, %2, %3, %4};"
-               :
-               : "l"(reinterpret_cast<uint4*>(p.packets) + index), "r"(packet.values.x),
-                 "r"(packet.values.y), "r"(packet.values.z), "r"(packet.values.w)
-               : "memory");
-  asm volatile("st.relaxed.gpu.global.v2.b32 [%0], {%1, %2};"
-               :
-               : "l"(reinterpret_cast<uint2*>(p.headers) + index), "r"(packet.state.x),
-                 "r"(packet.state.y)
-               : "memory");
+  store_relaxed(reinterpret_cast<uint4*>(p.packets) + index, packet.values);
+  store_relaxed(reinterpret_cast<uint2*>(p.headers) + index, packet.state);
 }
 
 __device__ inline void store_packet(const EvenParams& p, int slot, int quad, float4 o,
@@ -48,17 +39,8 @@ __device__ inline void store_packet(const EvenParams& p, int slot, int quad, flo
 }
 
 __device__ inline Packet load_packet(const EvenParams& p, int64_t index) {
-  Packet packet;
-  asm volatile("ld.relaxed.gpu.global.v4.b32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(packet.values.x), "=r"(packet.values.y), "=r"(packet.values.z),
-                 "=r"(packet.values.w)
-               : "l"(reinterpret_cast<const uint4*>(p.packets) + index)
-               : "memory");
-  asm volatile("ld.relaxed.gpu.global.v2.b32 {%0, %1}, [%2];"
-               : "=r"(packet.state.x), "=r"(packet.state.y)
-               : "l"(reinterpret_cast<const uint2*>(p.headers) + index)
-               : "memory");
-  return packet;
+  return {load_relaxed(reinterpret_cast<const uint4*>(p.packets) + index),
+          load_relaxed(reinterpret_cast<const uint2*>(p.headers) + index)};
 }
 
 __device__ inline bool arrived(const Packet& packet) {

@@ -1,9 +1,16 @@
-// mbarriers in shared memory, on which bulk copies complete, and warps meet (PTX ISA, "mbarrier").
+// Barriers: of a block (PTX ISA, "barrier"), and in shared memory, on which tensor copies complete
+// and warps meet ("mbarrier").
 #pragma once
 
 #include <cstdint>
 
 namespace flashdec::cuda {
+
+// All threads of the block.
+template <int kThreads>
+__device__ inline void meet_all() {
+  asm volatile("barrier.sync 1, %0;" ::"n"(kThreads) : "memory");
+}
 
 __device__ inline void init_barrier(uint32_t barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");

@@ -1,0 +1,29 @@
+// Words that others read while they are written, and shared memory.
+#pragma once
+
+#include "words.h"
+
+namespace flashdec::cuda {
+
+template <class T>
+void store_relaxed(T* target, T value) {
+  *target = value;
+  emulation::has_stored();
+}
+template <class T>
+T load_relaxed(const T* source) {
+  emulation::before_load(source, source->x == 0xffffffffu);  // polls until it is not
+  return *source;
+}
+
+inline char* shared_memory() {
+  return emulation::shared_begin();
+}
+inline uint32_t shared_address(const void* pointer) {
+  return emulation::address_of(pointer);
+}
+inline void clear_shared(uint32_t target) {
+  std::memset(emulation::shared_at(target, 16), 0, 16);
+}
+
+}  // namespace flashdec::cuda

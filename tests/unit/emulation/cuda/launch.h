@@ -1,0 +1,15 @@
+// What surrounds every launch: nothing, on a machine without contexts.
+#pragma once
+
+#include "core/kernel.h"
+
+namespace flashdec::cuda {
+
+struct ContextGuard {
+  ContextGuard(CUstream_st*, int32_t) {}
+  ~ContextGuard() {}
+};
+
+inline void check_contents(const Launch&) {}
+
+}  // namespace flashdec::cuda
