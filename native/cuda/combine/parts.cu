@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant
     reduce_found_cut<E>(p, even, receive);
   } else {
     const Spans spans(p, found);
-    reduce_spans<E>(spans, Spans::Cursor(spans), receive);
+    reduce_spans<E>(spans, Work<Spans>(spans), receive);
   }
 }
 

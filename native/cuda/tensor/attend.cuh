@@ -62,10 +62,16 @@ struct Attention {
   float m[kHeadTiles][2];
   float l[kHeadTiles][2];
 
+  // Nothing: start() begins.
+  __device__ Attention() {}
+
   // Asks for the queries of a unit; start() begins with it.
   __device__ void ask(const EvenParams& p, int sequence, int first_head, int heads) {
     const int lane = threadIdx.x % 32;
-    const int dim = p.head_dim;
+    // Opaque: to compare it again costs less than to keep what came of it, from before the first
+    // tile on.
+    int dim = p.head_dim;
+    asm volatile("" : "+r"(dim));
 #pragma unroll
     for (int t = 0; t < kHeadTiles; ++t) {
       const int head = 8 * t + lane / 4;
@@ -75,9 +81,10 @@ struct Attention {
       for (int step = 0; step < kSteps; ++step)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int d = 16 * step + 8 * half + 2 * (lane % 4);
-          const bool live = head < heads && d < dim;  // dim is even
-          asked[t][step][half] = live ? *reinterpret_cast<const uint32_t*>(row + d) : 0u;
+          const int d = 16 * step + 8 * half;
+          const bool live = head < heads && d < dim;  // dim is a multiple of 8
+          asked[t][step][half] =
+              live ? *reinterpret_cast<const uint32_t*>(row + d + 2 * (lane % 4)) : 0u;
         }
     }
   }

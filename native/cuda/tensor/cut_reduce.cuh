@@ -27,11 +27,10 @@ __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
 
 // This block's share of the columns of the units that it has a part of.
 template <class E>
-__device__ inline void reduce_spans(const Spans& deal, Spans::Cursor cursor,
-                                    const Receiver& receive) {
-  Piece piece;
+__device__ inline void reduce_spans(const Spans& deal, Work<Spans> work, const Receiver& receive) {
 #pragma unroll 1
-  while (cursor.next(piece)) {
+  for (; work.any; work.step()) {
+    const Piece& piece = work.piece;
     const Cut cut = deal.cut(piece);
     if (cut.parts == 1) continue;
     const int quads = heads_of(deal.p, piece.unit) * static_cast<int>(deal.p.row_quads.value);

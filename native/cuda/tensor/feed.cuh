@@ -43,8 +43,13 @@ struct Stages {
   __device__ uint32_t values(int stage) const { return keys(stage) + Shape::kTileBytes; }
 };
 
-// A tile that was asked for before the lengths were known: the first one of this warp, if all
-// sequences are as long as they may be.
+template <class Warp, class Params>
+__device__ inline void ask_queries(Warp& warp, const Params& p, const Piece& piece) {
+  warp.ask(p, piece.sequence, first_head_of(p, piece.unit), heads_of(p, piece.unit));
+}
+
+// What was asked for before the lengths were known: the first tile of this warp and its queries,
+// if all sequences are as long as they may be.
 template <class Places>
 struct Ahead {
   Places places;
@@ -53,22 +58,32 @@ struct Ahead {
   int unit = 0;
   int token = 0;
   int step = 0;
-};
 
-template <class Shape, class Deal, class Copy, class Places>
-__device__ inline void ask_ahead(const Deal& deal, Copy& copy, const Stages<Shape>& stages,
-                                 Ahead<Places>& ahead) {
-  typename Deal::Cursor cursor(deal);
-  Piece piece;
-  if (!cursor.next(piece) || piece.tiles_of<Shape>(this_warp()) <= 0) return;
-  ahead.asked = true;
-  ahead.sequence = piece.sequence;
-  ahead.unit = piece.unit;
-  ahead.token = piece.token<Shape>(this_warp());
-  ahead.step = piece.step;
-  ahead.places.begin(copy, steps_of<Shape>(piece));
-  ahead.places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(deal.p, piece.unit));
-}
+  __device__ explicit Ahead(const Places& in) : places(in) {}
+
+  __device__ bool has_queries(const Piece& piece) const {
+    return asked && piece.sequence == sequence && piece.unit == unit;
+  }
+  template <class Shape>
+  __device__ bool has_tile(const Piece& piece) const {
+    return has_queries(piece) && piece.step == step && piece.token<Shape>(this_warp()) == token;
+  }
+
+  template <class Shape, class Deal, class Copy, class Warp>
+  __device__ void ask(const Deal& deal, Copy& copy, const Stages<Shape>& stages, Warp& warp) {
+    typename Deal::Cursor cursor(deal);
+    Piece piece;
+    if (!cursor.next(piece) || piece.tiles_of<Shape>(this_warp()) <= 0) return;
+    asked = true;
+    sequence = piece.sequence;
+    unit = piece.unit;
+    token = piece.token<Shape>(this_warp());
+    step = piece.step;
+    places.begin(copy, steps_of<Shape>(piece));
+    places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(deal.p, unit));
+    ask_queries(warp, deal.p, piece);
+  }
+};
 
 template <class Shape, class Copy, class Places, class Deal>
 struct Feed {
@@ -79,16 +94,19 @@ struct Feed {
   int left;  // tiles of this warp to come in the piece at hand
   int head;
 
-  __device__ Feed(const typename Deal::Cursor& first, Copy& copier, const Places& in,
+  __device__ Feed(const typename Deal::Cursor& from, Copy& copier, const Places& in,
                   const Stages<Shape>& ring)
-      : copy(copier), places(in), stages(ring), cursor(first), left(0) {}
+      : copy(copier), places(in), stages(ring), cursor(from), left(0) {}
+
+  __device__ void enter(const Piece& piece) {
+    left = piece.tiles_of<Shape>(this_warp());
+    head = kv_head_of(cursor.deal.p, piece.unit);
+  }
 
   // The next piece of which this warp has a tile; left is 0 if there is none.
   __device__ void find(Piece& piece) {
-    while (left <= 0 && cursor.next(piece)) {
-      left = piece.tiles_of<Shape>(this_warp());
-      head = kv_head_of(cursor.deal.p, piece.unit);
-    }
+    while (left <= 0 && cursor.next(piece))
+      enter(piece);
   }
 
   __device__ void begin(const Piece& piece) { places.begin(copy, steps_of<Shape>(piece)); }
@@ -99,44 +117,53 @@ struct Feed {
     if (left > 0) begin(piece);
   }
 
-  // Asks for the next tile; after the last one of a piece finds out where the next piece is.
+  // After the last tile of a piece finds out where the next piece is.
+  __device__ void advance() {
+    if (--left <= 0) next_piece();
+  }
+
+  // Asks for the next tile.
   __device__ void fill(int stage) {
     if (left > 0) {
       places.issue(copy, stages.keys(stage), stages.values(stage), stage, head);
-      if (--left == 0) next_piece();
+      advance();
     }
     copy.commit();
   }
 
-  // The first tile, after next_piece().
-  __device__ Ring<Shape> start() {
-    wait_for_previous();
-    fill(0);
-    copy.issue_values();
-    return {};
-  }
-
-  // The first tile, unless it was asked for already.  If another one was, its stage is left alone
-  // until it has arrived.
-  __device__ Ring<Shape> start(const Ahead<Places>& ahead) {
-    Piece piece;
-    find(piece);
-    const bool same = ahead.asked && left > 0 && piece.sequence == ahead.sequence &&
-                      piece.unit == ahead.unit && piece.step == ahead.step &&
-                      piece.token<Shape>(this_warp()) == ahead.token;
+  // Asks for the first tile from `piece` on, unless that was done already, and calls meanwhile(),
+  // before it looks further.  If another tile was asked for, its stage is left alone until it has
+  // arrived.
+  template <class Meanwhile>
+  __device__ Ring<Shape> start(const Piece& piece, const Ahead<Places>& ahead,
+                               const Meanwhile& meanwhile) {
+    enter(piece);
     Ring<Shape> ring;
+    const bool same = left > 0 && ahead.template has_tile<Shape>(piece);
+    if (ahead.asked && !same) ring.step();
     if (same) {
       places.settle(copy, piece.len);
-      if (--left == 0) next_piece();
-      return ring;
+    } else {
+      wait_for_previous();
+      if (left > 0) {
+        begin(piece);
+        ask_first(ring.stage);
+      }
     }
-    if (left > 0) begin(piece);
-    if (ahead.asked) ring.step();
-    wait_for_previous();
-    fill(ring.stage);
-    copy.issue_values();
-    if (ahead.asked) copy.wait(0, 0);
+    meanwhile();
+    bool none = left <= 0;  // of the first piece
+    while (advance(), __builtin_expect(none && left > 0, false)) {
+      ask_first(ring.stage);
+      none = false;
+    }
+    if (ahead.asked && !same) copy.wait(0, 0);
     return ring;
+  }
+
+  __device__ void ask_first(int stage) {
+    places.issue(copy, stages.keys(stage), stages.values(stage), stage, head);
+    copy.commit();
+    copy.issue_values();
   }
 };
 

@@ -9,22 +9,27 @@
 
 namespace flashdec::cuda {
 
-// All that a deal has for this block, from `first` on; `start(feed)` asks for the first tile.
-template <class E, class Shape, class Places, class Deal, class Copy, class Start>
-__device__ inline void read_all(const Deal& deal, const typename Deal::Cursor& first, Copy& copy,
-                                const Places& places, const Room<Shape>& room,
-                                Meeting<E, Shape>& meeting, const Start& start) {
+// All that a deal has for this block.
+template <class E, class Shape, class Places, class Deal, class Copy>
+__device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
+                                const Ahead<Places>& ahead, Attention<E, Shape>& warp,
+                                const Room<Shape>& room, Meeting<E, Shape>& meeting) {
   const Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
     using Loads = Feed<Shape, Copy, Places, Deal>;
-    Loads feed(first, copy, places, room.warp_ring());
-    const Ring<Shape> ring = start(feed);
+    Loads feed(work.cursor, copy, ahead.places, room.warp_ring());
+    Ring<Shape> ring;
+    if (work.any) {
+      ring = feed.start(work.piece, ahead, [&] {
+        if (!ahead.has_queries(work.piece)) ask_queries(warp, deal.p, work.piece);
+      });
+    }
     meeting.open();
-    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, {}}.read_all(first);
+    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, warp}.read_all(work);
   } else {
     meeting.open();
     wait_for_previous();
-    block.merge_all(first);
+    block.merge_all(work);
   }
   let_next_start();
 }
@@ -38,11 +43,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   const Room<Shape> room(shared_memory());
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  Attention<E, Shape> warp;
   const Even even(p);
-  read_all<E>(even, Even::Cursor(even), copy, RowPlaces(p), room, meeting, [](auto& feed) {
-    feed.next_piece();
-    return feed.start();
-  });
+  read_all(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room, meeting);
   if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
 }
 
@@ -58,24 +61,23 @@ __global__ void __launch_bounds__(kThreads, 1)
   wait_for_previous();
   const Lengths lengths(p);
   const int asked = lengths.ask();
-  Ahead<Places> ahead = {Places(p)};
+  Attention<E, Shape> warp;
+  Ahead<Places> ahead{Places(p)};
   // The first tile, as if all sequences were as long as they may be: where they are of one length
   // it is the right one, however long they are, and the trip to memory for the lengths costs
   // nothing.
   if (Copy::kBoxes && p.even && p.may_be_longest && is_reader())
-    ask_ahead(even, copy, room.warp_ring(), ahead);
+    ahead.ask(even, copy, room.warp_ring(), warp);
   const Survey found = survey(lengths, Quanta(p), asked);
   if (found.common > 0) even.take_length(p, found.common);
   if (are_even(p, found, even)) {
-    read_all<E>(even, Even::Cursor(even), copy, ahead.places, room, meeting,
-                [&](auto& feed) { return feed.start(ahead); });
+    read_all(even, Work<Even>(even), copy, ahead, warp, room, meeting);
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
     const Spans spans(p, found);
-    const Spans::Cursor first(spans);
-    read_all<E>(spans, first, copy, ahead.places, room, meeting,
-                [&](auto& feed) { return feed.start(ahead); });
-    if (p.one_launch) reduce_spans<E>(spans, first, {true, true});
+    const Work<Spans> work(spans);
+    read_all(spans, work, copy, ahead, warp, room, meeting);
+    if (p.one_launch) reduce_spans<E>(spans, work, {true, true});
   }
 }
 
@@ -90,10 +92,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
   const Lengths lengths(p);
   const Splits splits(p, survey(lengths, Quanta(p), lengths.ask()));
-  read_all<E>(splits, Splits::Cursor(splits), copy, Places(p), room, meeting, [](auto& feed) {
-    feed.next_piece();
-    return feed.start();
-  });
+  Attention<E, Shape> warp;
+  read_all(splits, Work<Splits>(splits), copy, Ahead<Places>(Places(p)), warp, room, meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

@@ -22,24 +22,19 @@ struct Block {
   Meeting<E, Shape>& meeting;
   const Sink<E, Shape, Deal> sink;
 
-  // For every piece from `cursor` on calls begin(), then ask() with the one after it, then
-  // take(piece, last).  There is one copy of the code that steps, because to fetch another takes
-  // longer than to run it.
+  // For every piece of `work` calls begin(), then ask() with the one after it, then take(piece,
+  // last).
   template <class Begin, class Ask, class Take>
-  __device__ void for_each_piece(typename Deal::Cursor cursor, const Begin& begin, const Ask& ask,
+  __device__ void for_each_piece(Work<Deal> work, const Begin& begin, const Ask& ask,
                                  const Take& take) const {
-    Piece next;
-    bool more;
-    bool at_hand = false;
 #pragma unroll 1
-    do {
-      const Piece piece = next;
-      if (at_hand) begin();
-      more = cursor.next(next);
-      if (more) ask(next);
-      if (at_hand) take(piece, !more);
-      at_hand = true;
-    } while (more);
+    while (work.any) {
+      begin();
+      const Piece piece = work.piece;
+      work.step();
+      if (work.any) ask(work.piece);
+      take(piece, !work.any);
+    }
   }
 
   // Whether there is nothing to attend to.
@@ -70,9 +65,9 @@ struct Block {
   }
 
   // The half that merges.
-  __device__ void merge_all(const typename Deal::Cursor& first) const {
+  __device__ void merge_all(const Work<Deal>& work) const {
     for_each_piece(
-        first, [] {}, [](const Piece&) {},
+        work, [] {}, [](const Piece&) {},
         [&](const Piece& piece, bool last) {
           if (is_empty(piece)) {
             if constexpr (Deal::kAnyLength) sink.store_without_attention(piece, merger());
@@ -97,7 +92,7 @@ struct Reading {
   Copy& copy;
   Feed& feed;
   Ring<Shape> ring;
-  Warp warp;
+  Warp& warp;
 
   // True if a page id of the tile was unusable.
   __device__ bool take_tile(int live) {
@@ -166,15 +161,13 @@ struct Reading {
     }
   }
 
-  __device__ void ask(const Piece& piece) {
-    const auto& p = block.deal.p;
-    if (!block.is_empty(piece))
-      warp.ask(p, piece.sequence, first_head_of(p, piece.unit), heads_of(p, piece.unit));
-  }
-
-  __device__ void read_all(const typename Deal::Cursor& first) {
+  // The queries of the first piece have been asked for.
+  __device__ void read_all(const Work<Deal>& work) {
     block.for_each_piece(
-        first, [&] { warp.start(); }, [&](const Piece& next) { ask(next); },
+        work, [&] { warp.start(); },
+        [&](const Piece& next) {
+          if (!block.is_empty(next)) ask_queries(warp, block.deal.p, next);
+        },
         [&](const Piece& piece, bool last) {
           if (block.is_empty(piece)) return;
           int live = piece.len - piece.token<Shape>(this_warp());

@@ -69,6 +69,19 @@ __device__ inline int heads_of(const TensorParams& p, int unit) {
   return min(p.group - block_of(p, unit) * p.block_heads, p.block_heads);
 }
 
+// What a block has left to do: a piece, if there is one, and those after it.  One copy of this is
+// made when the first piece is known, because to fetch the code that steps takes longer than to
+// run it.
+template <class Deal>
+struct Work {
+  typename Deal::Cursor cursor;
+  Piece piece;
+  bool any;
+
+  __device__ explicit Work(const Deal& deal) : cursor(deal) { step(); }
+  __device__ void step() { any = cursor.next(piece); }
+};
+
 constexpr int kLengthsDiffer = -2;
 
 // What the lengths say.
