@@ -71,6 +71,13 @@ __device__ inline uint32_t pack<__half>(float low, float high) {
 }
 
 // 2^x with a relative error below 2^-22 (PTX ISA, ex2.approx.ftz.f32).
+// Within 2^-23 of it, relatively; of 0 infinity.  Denormal numbers count as 0.
+__device__ inline float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 __device__ inline float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -70,8 +70,7 @@ struct Attention {
     const int lane = threadIdx.x % 32;
     // Opaque: to compare it again costs less than to keep what came of it, from before the first
     // tile on.
-    int dim = p.head_dim;
-    asm volatile("" : "+r"(dim));
+    const int dim = opaque(p.head_dim);
 #pragma unroll
     for (int t = 0; t < kHeadTiles; ++t) {
       const int head = 8 * t + lane / 4;

@@ -14,7 +14,7 @@ template <class E, class Shape, class Places, class Deal, class Copy>
 __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
                                 const Ahead<Places>& ahead, Attention<E, Shape>& warp,
                                 const Room<Shape>& room, Meeting<E, Shape>& meeting) {
-  const Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
+  Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
     using Loads = Feed<Shape, Copy, Places, Deal>;
     Loads feed(work.cursor, copy, ahead.places, room.warp_ring());
@@ -23,6 +23,8 @@ __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& 
       ring = feed.start(work.piece, ahead, [&] {
         if (!ahead.has_queries(work.piece)) ask_queries(warp, deal.p, work.piece);
       });
+    } else if (ahead.asked) {
+      copy.wait(0, 0);  // nothing may arrive when the block is gone
     }
     meeting.open();
     Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, warp}.read_all(work);
@@ -31,6 +33,7 @@ __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& 
     wait_for_previous();
     block.merge_all(work);
   }
+  block.finish();
   let_next_start();
 }
 

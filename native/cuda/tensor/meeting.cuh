@@ -88,31 +88,22 @@ struct Meeting {
     wait_barrier(barriers + 16 * (before % kBuffers) + 8, before / kBuffers % 2);
   }
 
-  // Readers, after: `store(merge, worker)` is called by all threads of the block if this is its
-  // `last` meeting, by those that do not read if it is not.  `folds`: it reads what it has written
-  // at the one before.
+  // Readers, after.
+  __device__ void leave() const { arrive(full()); }
+  // The other threads, who store what was left, unless this is the `last` meeting of the block.
   template <class Store>
-  __device__ void leave(bool last, bool folds, const Store& store) {
-    arrive(full());
-    if (last) store_all(folds, store);
-    ++count;
+  __device__ void attend(const Store& store) const {
+    wait_barrier(full(), parity());
+    store(merge(), merger());
+    arrive(full() + 8);
   }
+  // All of them, if it is not the last.
+  __device__ void next() { ++count; }
 
-  // The other threads.
+  // What is left at the last meeting is stored by all threads of the block.  `folds`: that reads
+  // what was stored at the one before.
   template <class Store>
-  __device__ void attend(bool last, bool folds, const Store& store) {
-    if (last) {
-      store_all(folds, store);
-    } else {
-      wait_barrier(full(), parity());
-      store(merge(), merger());
-      arrive(full() + 8);
-    }
-    ++count;
-  }
-
-  template <class Store>
-  __device__ void store_all(bool folds, const Store& store) const {
+  __device__ void close(bool folds, const Store& store) const {
     wait_barrier(full(), parity());
     if (folds) wait_for_last();
     store(merge(), Worker{static_cast<int>(threadIdx.x), kThreads});

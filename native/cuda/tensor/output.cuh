@@ -30,7 +30,7 @@ __device__ inline void store_lse(const EvenParams& p, int sequence, int head, So
 template <class E>
 __device__ inline void store_normalised(const EvenParams& p, int sequence, int head, int column,
                                         float4 o, SoftmaxState state) {
-  const float inverse = __frcp_rn(state.l);
+  const float inverse = reciprocal_fast(state.l);
   // A zero is +0, however many empty states it was added to.
   store_quad(output_row<E>(p, sequence, head) + column,
              {fmaf(o.x, inverse, 0.0f), fmaf(o.y, inverse, 0.0f), fmaf(o.z, inverse, 0.0f),

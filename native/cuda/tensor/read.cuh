@@ -21,12 +21,15 @@ struct Block {
   const Deal& deal;
   Meeting<E, Shape>& meeting;
   const Sink<E, Shape, Deal> sink;
+  // What is left at the last meeting, which both halves store together: the code is fetched once.
+  Leaf left = {};
+  bool any_left = false;
 
   // For every piece of `work` calls begin(), then ask() with the one after it, then take(piece,
   // last).
   template <class Begin, class Ask, class Take>
   __device__ void for_each_piece(Work<Deal> work, const Begin& begin, const Ask& ask,
-                                 const Take& take) const {
+                                 const Take& take) {
 #pragma unroll 1
     while (work.any) {
       begin();
@@ -40,32 +43,45 @@ struct Block {
   // Whether there is nothing to attend to.
   __device__ static bool is_empty(const Piece& piece) { return Deal::kAnyLength && piece.len <= 0; }
 
+  __device__ bool folds() const {
+    if constexpr (Deal::kFolds) return deal.level > 0;
+    return false;
+  }
+
   // Calls take(begin, end) for the tiles of every split of a piece, of the whole of it where there
-  // are no splits; then meet(last, folds, store).
+  // are no splits; then meet(leaf), but of the `last` piece's last split.
   template <class Take, class Meet>
   __device__ void for_each_split(const Piece& piece, bool last, const Take& take,
-                                 const Meet& meet) const {
+                                 const Meet& meet) {
     const int slot = deal.slot(piece);
     int begin = 0;
 #pragma unroll 1
     for (int split = 0; begin < piece.tiles; ++split) {
       int end = piece.tiles;
-      bool folds = false;
-      if constexpr (Deal::kFolds) {
-        end = min(begin + deal.p.split_tiles, end);
-        folds = deal.level > 0;
-      }
-      const bool ends = end == piece.tiles;
+      if constexpr (Deal::kFolds) end = min(begin + deal.p.split_tiles, end);
+      const Leaf leaf = {piece, slot, split, end == piece.tiles};
       take(begin, end);
-      meet(last && ends, folds, [&](const Merge<E, Shape>& merge, const Worker& worker) {
-        sink.store(merge, {piece, slot, split, ends}, worker);
-      });
       begin = end;
+      if (last && leaf.last) {
+        left = leaf;
+        any_left = true;
+        return;
+      }
+      meet(leaf);
+      meeting.next();
     }
   }
 
+  // By both halves.
+  __device__ void finish() const {
+    if (!any_left) return;
+    meeting.close(folds(), [&](const Merge<E, Shape>& merge, const Worker& worker) {
+      sink.store(merge, left, worker);
+    });
+  }
+
   // The half that merges.
-  __device__ void merge_all(const Work<Deal>& work) const {
+  __device__ void merge_all(const Work<Deal>& work) {
     for_each_piece(
         work, [] {}, [](const Piece&) {},
         [&](const Piece& piece, bool last) {
@@ -75,8 +91,10 @@ struct Block {
           }
           for_each_split(
               piece, last, [](int, int) {},
-              [&](bool ends, bool folds, const auto& store) {
-                meeting.attend(ends, folds, store);
+              [&](const Leaf& leaf) {
+                meeting.attend([&](const Merge<E, Shape>& merge, const Worker& worker) {
+                  sink.store(merge, leaf, worker);
+                });
               });
         });
   }
@@ -88,7 +106,7 @@ struct Reading {
   using Warp = Attention<E, Shape>;
   using PerHead = float[Shape::kHeadTiles][2];
 
-  const Block<E, Shape, Deal>& block;
+  Block<E, Shape, Deal>& block;
   Copy& copy;
   Feed& feed;
   Ring<Shape> ring;
@@ -176,10 +194,9 @@ struct Reading {
               [&](int begin, int end) {
                 if (begin > 0) warp.reset();
                 attend(piece, begin, end, live);
+                block.meeting.leave();
               },
-              [&](bool ends, bool folds, const auto& store) {
-                block.meeting.leave(ends, folds, store);
-              });
+              [](const Leaf&) {});
         });
   }
 };

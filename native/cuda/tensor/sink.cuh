@@ -13,10 +13,10 @@ namespace flashdec::cuda {
 
 // What is merged: a piece, or one split of it.
 struct Leaf {
-  const Piece& piece;
+  Piece piece;
   int slot;  // of the piece in the workspace; kNoSlot: it is the whole unit
   int index;
-  bool last;
+  bool last;  // of the piece
 };
 
 template <class E, class Shape, class Deal>

@@ -79,6 +79,9 @@ uint32_t pack(float low, float high) {
   return pair_of(of[0].bits, of[1].bits);
 }
 
+inline float reciprocal_fast(float x) {
+  return 1.0f / x;
+}
 inline float exp2_fast(float x) {
   return exp2f(x);
 }
