@@ -268,9 +268,12 @@ USUAL = Case(
 
 @pytest.mark.parametrize("length", [1, 15, 33, 200, 689, 700])
 @pytest.mark.parametrize("page_size", [0, 8, 16, 32])
-def test_the_tile_asked_for_ahead(emulated: Any, page_size: int, length: int) -> None:
+@pytest.mark.parametrize("units", [1, 2])
+def test_the_tile_asked_for_ahead(emulated: Any, units: int, page_size: int, length: int) -> None:
     """Lengths on the device that are equal, and not the longest; unused page ids are bad."""
-    case = replace(USUAL, lengths=(length,) * 2, page_size=page_size)
+    case = replace(
+        USUAL, batch=units, kv_heads=units, lengths=(length,) * units, page_size=page_size
+    )
     check_twice(emulated, case, length)
 
 
