@@ -58,9 +58,6 @@ inline float __uint_as_float(uint32_t bits) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
-inline float __frcp_rn(float value) {
-  return 1.0f / value;
-}
 inline uint32_t atomicOr(uint32_t* target, uint32_t bits) {
   const uint32_t before = *target;
   *target |= bits;
