@@ -41,12 +41,14 @@ Refusal not_multiple(const Kernel& kernel, const char* name, int64_t value, int6
 }
 
 // Persistent kernels count what they deal in 32 bits: splits, if the choice fixes them, else tiles
-// and one more to begin a sequence.
+// and one more to begin a sequence; and a little more than there is, so that all blocks may have as
+// much.
 Refusal too_much_to_deal(const Kernel& kernel, const Problem& problem, const Choice& choice) {
   if (!kernel.persistent) return kAccepted;
   const int64_t units =
       problem.batch * problem.kv_heads * ceil_div(problem.group, kernel.heads);  // < 2^31
-  const int64_t quanta = INT32_MAX / units;
+  constexpr int64_t kSpare = 1 << 16;
+  const int64_t quanta = (INT32_MAX - kSpare) / units;
   const int64_t split_len = fixed_split_len(problem, choice, kernel);
   const int64_t most = split_len != 0 ? quanta * split_len : (quanta - 1) * kernel.tile;
   if (problem.max_kv_len <= most) return kAccepted;

@@ -43,6 +43,10 @@ template <class E, class Shape, class Copy>
 void add_split_kernels() {
   add_kernel(even_split<E, Shape, Copy>);
   add_kernel(lengths_split<E, Shape, Copy, RowPlaces>);
+  if constexpr (Copy::kBoxes) {
+    add_kernel(one_split<E, Shape, Copy, RowPlaces>);
+    add_kernel(one_split<E, Shape, Copy, Pages<Shape, Copy>>);
+  }
   add_kernel(fixed_split<E, Shape, Copy, RowPlaces>);
   add_kernel(lengths_split<E, Shape, Copy, Pages<Shape, Copy>>);
   add_kernel(fixed_split<E, Shape, Copy, Pages<Shape, Copy>>);

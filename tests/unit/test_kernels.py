@@ -277,6 +277,41 @@ def test_the_tile_asked_for_ahead(emulated: Any, units: int, page_size: int, len
     check_twice(emulated, case, length)
 
 
+@pytest.mark.parametrize("page_size", [0, 16])
+@pytest.mark.parametrize(
+    ("blocks", "lengths"),
+    [
+        (4, (700,) * 6),
+        (4, (700, 700, 40, 650, 300, 700)),
+        (4, (129, 257, 300, 1, 0, 256)),
+        (3, (260,) * 5 + (-1,)),
+    ],
+)
+def test_blocks_that_begin_before_the_lengths(
+    emulated: Any, blocks: int, lengths: tuple[int, ...], page_size: int
+) -> None:
+    """Whole units for every block: one or two tiles are asked for, right whether lengths differ."""
+    case = replace(USUAL, batch=len(lengths), lengths=lengths, blocks=blocks, page_size=page_size)
+    for seed in range(3):
+        check_twice(emulated, replace(case, seed=seed), seed)
+
+
+def test_one_block_ends_more_strips_than_the_shelf_holds(emulated: Any) -> None:
+    """Six are a tile longer than what a block takes, and the seventh block takes six such tiles."""
+    case = replace(USUAL, batch=7, kv_heads=1, blocks=7, max_kv_len=300, lengths=(256,) * 6 + (20,))
+    for seed in range(3):
+        check_twice(emulated, replace(case, seed=seed), seed)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 3])
+def test_more_pieces_than_a_warp_can_see(emulated: Any, kv_heads: int) -> None:
+    """Of sequences of a tile or two, most warps have no tile of one, and look for the next."""
+    lengths = (*(1 + 7 * b % 40 for b in range(36)), 600, 0, 5, 70)
+    case = replace(USUAL, batch=40, kv_heads=kv_heads, blocks=3, max_kv_len=600, lengths=lengths)
+    for seed in range(3):
+        check_twice(emulated, replace(case, seed=seed), seed)
+
+
 @pytest.mark.parametrize("length", [1, 129, 640, 1000, 1025])
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_splits_that_are_folded(emulated: Any, blocks: int, length: int) -> None:

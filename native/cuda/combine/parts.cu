@@ -30,8 +30,7 @@ __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant
   if (are_even(p, found, even)) {
     reduce_found_cut<E>(p, even, receive);
   } else {
-    const Spans spans(p, found);
-    reduce_spans<E>(spans, Work<Spans>(spans), receive);
+    reduce_spans<E>(Spans(p, found), receive);
   }
 }
 

@@ -26,8 +26,11 @@ struct TmaCopy {
       fence_barriers();
     }
     __syncwarp();
-    policy = cache_policy(keeps);
+    keep(keeps);
   }
+
+  // Whether what is read may stay in L2.
+  __device__ void keep(bool keeps) { policy = cache_policy(keeps); }
 
   static constexpr bool kBoxes = true;
   __device__ int box_tokens() const { return maps.box_tokens; }

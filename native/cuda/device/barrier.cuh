@@ -25,6 +25,20 @@ __device__ inline void expect_bytes(uint32_t barrier, uint32_t bytes) {
                : "memory");
 }
 
+__device__ inline bool has_completed(uint32_t barrier, uint32_t parity) {
+  uint32_t done = 0;
+  asm volatile(
+      "{\n"
+      ".reg .pred complete;\n"
+      "mbarrier.test_wait.parity.shared.b64 complete, [%1], %2;\n"
+      "selp.b32 %0, 1, 0, complete;\n"
+      "}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+
 __device__ inline void wait_barrier(uint32_t barrier, uint32_t parity) {
   uint32_t done = 0;
   while (true) {

@@ -1,19 +1,34 @@
 // A unit that several blocks share.
 #pragma once
 
+#include "cuda/tensor/params.h"
+
 namespace flashdec::cuda {
+
+constexpr int kNoSlot = -1;
 
 // How a unit that several blocks share is divided between them, and where its parts wait.
 struct Cut {
-  int head_slot;   // of part 0
-  int first_slot;  // of part i > 0: first_slot + i * stride
+  int head_slot;  // of part i < heads: head_slot + i
+  int heads;
+  int first_slot;  // of others: first_slot + i * stride
   int stride;
   int part;   // this block's
   int parts;  // 1: this block has all of it
 
+  // This block's.
+  __device__ int own_slot() const { return parts > 1 ? slot(part) : kNoSlot; }
   __device__ int slot(int index) const {
-    return index == 0 ? head_slot : first_slot + index * stride;
+    return index < heads ? head_slot + index : first_slot + index * stride;
   }
+};
+
+// What a block of its readers needs to know.
+struct SharedUnit {
+  Cut cut;
+  Shares shares;
+  int sequence;
+  int first_head;
 };
 
 }  // namespace flashdec::cuda

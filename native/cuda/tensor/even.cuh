@@ -1,9 +1,9 @@
 // Units of one length: the most common case, and one where a microsecond shows.
 //
-// Block c of G takes the units c, c + G, ...; of the units left over after whole rounds each is cut
-// into parts for neighbouring blocks.  A block reads its part first, so that the others' parts are
-// there when it has read the rest.  Blocks beyond those take the last tiles of such units, a few of
-// each, so that they read as much as the others.
+// What is left over after whole rounds are the first units, each cut into parts for neighbouring
+// blocks; then block c of G takes unit c of every round.  A block reads its part first, so that the
+// others' parts are there when it has read the rest.  Blocks beyond those take the last tiles of
+// such units, a few of each, so that they read as much as the others.
 #pragma once
 
 #include "cuda/tensor/cut.cuh"
@@ -27,6 +27,7 @@ struct Even {
 
   static constexpr bool kAnyLength = false;
   static constexpr bool kFolds = false;
+  static constexpr bool kDealt = false;
 
   // Of the length that the host knows.
   __device__ explicit Even(const EvenParams& params)
@@ -103,9 +104,16 @@ struct Even {
   __device__ bool reduces() const { return shares > 0 && part < divided && parts() > 1; }
   __device__ Cut shared() const {
     const int slot = cut * parts();
-    return {slot, slot, 1, part, parts()};
+    return {0, 0, slot, 1, part, parts()};
   }
   __device__ int slot(const Piece& piece) const { return piece.row; }
+
+  // Whether this block begins with all, or the beginning, of the unit of its own number, however
+  // long the sequences are: as it does where they differ, too (spans.cuh).
+  __device__ bool begins_alike() const {
+    const bool left_over = static_cast<int>(blockIdx.x) < p.cut_blocks;
+    return whole > 0 && p.parts.value == 1 && (left_over || p.first_whole == 0);
+  }
 
   // Rounds below 0: of the units left over, from round -1 down.
   __device__ Piece piece(int round) const {
@@ -113,7 +121,8 @@ struct Even {
     const int of_cut = cut - (round + 1) * p.spare;
     const bool is_whole = round >= 0;
     const bool is_end = part == divided;
-    const int index = is_whole ? round * static_cast<int>(gridDim.x) + block : p.first_cut + of_cut;
+    const int index =
+        is_whole ? p.first_whole + round * static_cast<int>(gridDim.x) + block : of_cut;
     Piece of;
     of.sequence = p.units.divide(index);
     of.unit = index - of.sequence * static_cast<int>(p.units.value);
@@ -131,6 +140,7 @@ struct Even {
 
     __device__ explicit Cursor(const Even& all) : deal(all), round(-all.shares) {}
 
+    __device__ static bool sees(int) { return true; }
     __device__ bool next(Piece& piece) {
       if (round >= deal.whole) return false;
       piece = deal.piece(round++);

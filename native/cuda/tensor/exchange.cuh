@@ -88,11 +88,10 @@ __device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts
 template <class E>
 struct CutReader {
   const EvenParams& p;
-  const Cut& cut;
+  const SharedUnit& unit;
   const Receiver& receive;
-  const Shares& shares;
-  int sequence;
-  int first_head;
+  const Cut& cut = unit.cut;
+  const Shares& shares = unit.shares;
 
   __device__ int lanes() const { return 1 << shares.lanes_log; }
   __device__ int at_once() const { return static_cast<int>(blockDim.x) >> shares.lanes_log; }
@@ -130,7 +129,7 @@ struct CutReader {
     if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) return;
     const int head = p.row_quads.divide(quad);
     const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
-    store_normalised<E>(p, sequence, first_head + head, column, sum.o, {sum.m, sum.l});
+    store_normalised<E>(p, unit.sequence, unit.first_head + head, column, sum.o, {sum.m, sum.l});
   }
 
   // Adds every so manieth part.

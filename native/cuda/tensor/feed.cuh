@@ -48,12 +48,13 @@ __device__ inline void ask_queries(Warp& warp, const Params& p, const Piece& pie
   warp.ask(p, piece.sequence, first_head_of(p, piece.unit), heads_of(p, piece.unit));
 }
 
-// What was asked for before the lengths were known: the first tile of this warp and its queries,
-// if all sequences are as long as they may be.
+// What was asked for before the lengths were known: the first tile of this warp and its queries, by
+// a guess.
 template <class Places>
 struct Ahead {
   Places places;
   bool asked = false;
+  bool both = false;  // the second tile of this warp, too
   int sequence = 0;
   int unit = 0;
   int token = 0;
@@ -69,19 +70,29 @@ struct Ahead {
     return has_queries(piece) && piece.step == step && piece.token<Shape>(this_warp()) == token;
   }
 
-  template <class Shape, class Deal, class Copy, class Warp>
-  __device__ void ask(const Deal& deal, Copy& copy, const Stages<Shape>& stages, Warp& warp) {
-    typename Deal::Cursor cursor(deal);
-    Piece piece;
-    if (!cursor.next(piece) || piece.tiles_of<Shape>(this_warp()) <= 0) return;
+  template <class Shape, class Copy, class Warp>
+  __device__ void ask(const TensorParams& p, const Piece& piece, Copy& copy,
+                      const Stages<Shape>& stages, Warp& warp) {
+    if (piece.tiles_of<Shape>(this_warp()) <= 0) return;
     asked = true;
     sequence = piece.sequence;
     unit = piece.unit;
     token = piece.token<Shape>(this_warp());
     step = piece.step;
     places.begin(copy, steps_of<Shape>(piece));
-    places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(deal.p, unit));
-    ask_queries(warp, deal.p, piece);
+    if (Places::kPaged) ask_queries(warp, p, piece);  // while page ids are on their way
+    places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(p, unit));
+    if (!Places::kPaged) ask_queries(warp, p, piece);
+  }
+
+  // The second tile as well, once it is known that the guess was right.  What comes next is code
+  // that has to be fetched, and while tiles are on their way that takes as long as they do.
+  template <class Shape, class Copy>
+  __device__ void ask_second(const TensorParams& p, const Piece& piece, Copy& copy,
+                             const Stages<Shape>& stages) {
+    if (Shape::kStages < 2 || !asked || piece.tiles_of<Shape>(this_warp()) < 2) return;
+    both = true;
+    places.issue(copy, stages.keys(1), stages.values(1), 1, kv_head_of(p, unit));
   }
 };
 
@@ -93,6 +104,10 @@ struct Feed {
   typename Deal::Cursor cursor;
   int left;  // tiles of this warp to come in the piece at hand
   int head;
+  bool primed = false;  // the next fill has been made
+  // Where another warp finds the pieces:
+  int at_hand = 0;  // the number of the one that the arithmetic is at
+  int coming = 0;   // tiles that were asked for and not taken
 
   __device__ Feed(const typename Deal::Cursor& from, Copy& copier, const Places& in,
                   const Stages<Shape>& ring)
@@ -103,10 +118,21 @@ struct Feed {
     head = kv_head_of(cursor.deal.p, piece.unit);
   }
 
-  // The next piece of which this warp has a tile; left is 0 if there is none.
+  // The next piece of which this warp has a tile; left is 0 if there is none, or none in sight.
   __device__ void find(Piece& piece) {
-    while (left <= 0 && cursor.next(piece))
+    while (left <= 0 && cursor.sees(at_hand) && cursor.next(piece))
       enter(piece);
+  }
+
+  // The arithmetic begins piece `number`: this may look further than before, if it saw no tile; the
+  // next one goes to `stage`.
+  __device__ void look_on(int number, int stage) {
+    at_hand = number;
+    if (coming > 0 || left > 0) return;
+    next_piece();
+    if (left <= 0) return;
+    ask_first(stage);
+    advance();
   }
 
   __device__ void begin(const Piece& piece) { places.begin(copy, steps_of<Shape>(piece)); }
@@ -124,33 +150,42 @@ struct Feed {
 
   // Asks for the next tile.
   __device__ void fill(int stage) {
-    if (left > 0) {
+    if (primed) {
+      primed = false;
+    } else if (left > 0) {
       places.issue(copy, stages.keys(stage), stages.values(stage), stage, head);
+      ++coming;
       advance();
     }
     copy.commit();
   }
 
   // Asks for the first tile from `piece` on, unless that was done already, and calls meanwhile(),
-  // before it looks further.  If another tile was asked for, its stage is left alone until it has
-  // arrived.
+  // before it has to wait if it can.  If another tile was asked for, its stage is left alone until
+  // that has arrived.
   template <class Meanwhile>
   __device__ Ring<Shape> start(const Piece& piece, const Ahead<Places>& ahead,
                                const Meanwhile& meanwhile) {
     enter(piece);
     Ring<Shape> ring;
     const bool same = left > 0 && ahead.template has_tile<Shape>(piece);
+    if (same) ++coming;
+    const bool another = left > 0 && !same;
+    if (ahead.both) {
+      primed = true;
+      ++coming;
+      --left;
+    }
     if (ahead.asked && !same) ring.step();
     if (same) {
       places.settle(copy, piece.len);
     } else {
       wait_for_previous();
-      if (left > 0) {
-        begin(piece);
-        ask_first(ring.stage);
-      }
     }
-    meanwhile();
+    if (another) begin(piece);
+    if (Places::kPaged) meanwhile();  // page ids are on their way
+    if (another) ask_first(ring.stage);
+    if (!Places::kPaged) meanwhile();
     bool none = left <= 0;  // of the first piece
     while (advance(), __builtin_expect(none && left > 0, false)) {
       ask_first(ring.stage);
@@ -162,6 +197,7 @@ struct Feed {
 
   __device__ void ask_first(int stage) {
     places.issue(copy, stages.keys(stage), stages.values(stage), stage, head);
+    ++coming;
     copy.commit();
     copy.issue_values();
   }

@@ -9,6 +9,25 @@
 
 namespace flashdec::cuda {
 
+// The half of a block that reads; open() after it has asked for its first tile.
+template <class E, class Shape, class Places, class Deal, class Copy, class Open>
+__device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work, Copy& copy,
+                            const Ahead<Places>& ahead, Attention<E, Shape>& warp,
+                            const Room<Shape>& room, const Open& open) {
+  using Loads = Feed<Shape, Copy, Places, Deal>;
+  Loads feed(work.cursor, copy, ahead.places, room.warp_ring());
+  Ring<Shape> ring;
+  if (work.any) {
+    ring = feed.start(work.piece, ahead, [&] {
+      if (!ahead.has_queries(work.piece)) ask_queries(warp, block.deal.p, work.piece);
+    });
+  } else if (ahead.asked) {
+    copy.wait(0, 0);  // nothing may arrive when the block is gone
+  }
+  open();
+  Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, warp}.read_all(work);
+}
+
 // All that a deal has for this block.
 template <class E, class Shape, class Places, class Deal, class Copy>
 __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
@@ -16,22 +35,34 @@ __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& 
                                 const Room<Shape>& room, Meeting<E, Shape>& meeting) {
   Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
-    using Loads = Feed<Shape, Copy, Places, Deal>;
-    Loads feed(work.cursor, copy, ahead.places, room.warp_ring());
-    Ring<Shape> ring;
-    if (work.any) {
-      ring = feed.start(work.piece, ahead, [&] {
-        if (!ahead.has_queries(work.piece)) ask_queries(warp, deal.p, work.piece);
-      });
-    } else if (ahead.asked) {
-      copy.wait(0, 0);  // nothing may arrive when the block is gone
-    }
-    meeting.open();
-    Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, warp}.read_all(work);
+    read<E>(block, work, copy, ahead, warp, room, [&] { meeting.open(); });
   } else {
     meeting.open();
     wait_for_previous();
-    block.merge_all(work);
+    block.merge_all(work, NoDealer());
+  }
+  block.finish();
+  let_next_start();
+}
+
+// The same of spans, if one warp finds out where they are.
+template <class E, class Shape, class Places, class Copy>
+__device__ inline void read_spans(const TensorParams& p, const Survey& found, Copy& copy,
+                                  const Ahead<Places>& ahead, Attention<E, Shape>& warp,
+                                  const Room<Shape>& room, Meeting<E, Shape>& meeting) {
+  using Deal = Dealt<Spans>;
+  const Deal deal = {p, room.shelf()};
+  Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
+  meeting.open([&] { deal.shelf.open(); });
+  if (is_reader()) {
+    const Lead lead(p);  // which every warp finds by itself
+    Work<Deal> work(deal, lead.any, lead.piece(found));
+    if (!lead.any) work.step();
+    read<E>(block, work, copy, ahead, warp, room, [] {});
+  } else {
+    const Spans spans(p, found);
+    Dealer<Spans> dealer(spans, deal.shelf);
+    block.merge_all(Work<Deal>(deal, false, {}), dealer);
   }
   block.finish();
   let_next_start();
@@ -48,8 +79,49 @@ __global__ void __launch_bounds__(kThreads, 1)
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Attention<E, Shape> warp;
   const Even even(p);
-  read_all(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room, meeting);
+  read_all<E>(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room, meeting);
   if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
+}
+
+// The outputs of one sequence that has nothing to attend to, or no usable length.
+template <class E>
+__device__ inline void store_empty(const TensorParams& p, int len) {
+  Piece piece = {};
+  piece.len = len;
+  for (piece.unit = static_cast<int>(blockIdx.x); piece.unit < static_cast<int>(p.units.value);
+       piece.unit += static_cast<int>(gridDim.x))
+    store_without_attention<E>(p, piece, {static_cast<int>(threadIdx.x), kThreads});
+}
+
+// One sequence, whose length is on the device, or in pages: the same deal.
+template <class E, class Shape, class Copy, class Places>
+__global__ void __launch_bounds__(kThreads, 1)
+    one_split(const __grid_constant__ TensorParams p,
+              const __grid_constant__ typename Copy::Source source) {
+  const Room<Shape> room(shared_memory());
+  Copy copy(source, room.copy_barriers(), p.keeps);
+  Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
+  Even even(p);
+  wait_for_previous();
+  const Lengths lengths(p);
+  const int asked = lengths.ask_first();
+  Attention<E, Shape> warp;
+  Ahead<Places> ahead{Places(p)};
+  // The first tile, before the length: the right one, however long the sequence is, unless it is
+  // too short for as many parts.
+  Piece first;
+  if (Copy::kBoxes && p.may_be_longest && is_reader() && Even::Cursor(even).next(first))
+    ahead.ask(p, first, copy, room.warp_ring(), warp);
+  const int len = lengths.checked(asked);
+  if (len > 0) {
+    even.take_length(p, len);
+    read_all<E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+  } else {
+    if (ahead.asked) copy.wait(0, 0);  // nothing may arrive when the block is gone
+    store_empty<E>(p, len);
+    let_next_start();
+  }
 }
 
 // Lengths on the device, pages, groups that several blocks share.
@@ -66,21 +138,38 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int asked = lengths.ask();
   Attention<E, Shape> warp;
   Ahead<Places> ahead{Places(p)};
-  // The first tile, as if all sequences were as long as they may be: where they are of one length
-  // it is the right one, however long they are, and the trip to memory for the lengths costs
-  // nothing.
-  if (Copy::kBoxes && p.even && p.may_be_longest && is_reader())
-    ahead.ask(even, copy, room.warp_ring(), warp);
+  // The first tile, before the lengths: the right one if they are equal, and where the block begins
+  // alike if they differ.  Where they have to differ it is the one for that.
+  const bool alike = even.begins_alike();
+  if (Copy::kBoxes && is_reader()) {
+    Piece first;
+    bool any;
+    if (p.even && (alike || p.may_be_longest)) {
+      any = Even::Cursor(even).next(first);
+    } else {
+      const Lead lead(p);
+      any = lead.any;
+      first = lead.longest();
+    }
+    if (any) ahead.ask(p, first, copy, room.warp_ring(), warp);
+  }
   const Survey found = survey(lengths, Quanta(p), asked);
+  if (Copy::kBoxes && p.even && alike && is_reader()) {
+    const Lead lead(p);
+    if (lead.any) ahead.ask_second(p, lead.piece(found), copy, room.warp_ring());
+  }
   if (found.common > 0) even.take_length(p, found.common);
   if (are_even(p, found, even)) {
-    read_all(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    read_all<E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+  } else if constexpr (Copy::kBoxes) {
+    copy.keep(p.keeps_spans);
+    read_spans<E>(p, found, copy, ahead, warp, room, meeting);
+    if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), {true, true});
   } else {
     const Spans spans(p, found);
-    const Work<Spans> work(spans);
-    read_all(spans, work, copy, ahead, warp, room, meeting);
-    if (p.one_launch) reduce_spans<E>(spans, work, {true, true});
+    read_all<E>(spans, Work<Spans>(spans), copy, ahead, warp, room, meeting);
+    if (p.one_launch) reduce_spans<E>(spans, {true, true});
   }
 }
 
@@ -96,7 +185,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const Lengths lengths(p);
   const Splits splits(p, survey(lengths, Quanta(p), lengths.ask()));
   Attention<E, Shape> warp;
-  read_all(splits, Work<Splits>(splits), copy, Ahead<Places>(Places(p)), warp, room, meeting);
+  read_all<E>(splits, Work<Splits>(splits), copy, Ahead<Places>(Places(p)), warp, room, meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

@@ -20,17 +20,28 @@ void enqueue_split(const Launch& launch, Start start, Params& params) {
   enqueue(start, launch.stream);
 }
 
+// The kernels of launch_any.
+enum Any { kLengths, kFixed, kOne, kAnyKernels };
+
+template <class E, class Shape, class Copy, class Places>
+const void* any_kernel(Any kind) {
+  if constexpr (Copy::kBoxes)
+    if (kind == kOne) return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places>);
+  return kind == kFixed ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
+                        : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
+}
+
 template <class E, class Shape, class Copy, class Places>
 void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
-  static KernelSetup setups[2];
+  static KernelSetup setups[kAnyKernels];
   TensorParams params = make_tensor_params(launch, cut);
   void* arguments[] = {&params, &source};
-  const void* kernel = params.fixed
-                           ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
-                           : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
+  const bool one = Copy::kBoxes && is_one(launch, params);
+  const Any kind = params.fixed ? kFixed : one ? kOne : kLengths;
   enqueue_split(launch,
-                setups[params.fixed].start(kernel, {launch.plan.schedule.grid, kThreads,
-                                                    Shape::kSmem + Shape::kFoldBytes, arguments}),
+                setups[kind].start(any_kernel<E, Shape, Copy, Places>(kind),
+                                   {launch.plan.schedule.grid, kThreads,
+                                    Shape::kSmem + Shape::kFoldBytes, arguments}),
                 params);
   if (cut && !params.one_launch) combine_any(launch, params);
 }

@@ -76,7 +76,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.kv_len = static_cast<int32_t>(longest(launch));
   p.tiles = static_cast<int32_t>(ceil_div(longest(launch), schedule.tile));
   p.whole = rounds.whole;
-  p.first_cut = static_cast<int32_t>(rounds.whole * schedule.grid);
+  p.first_whole = rounds.left_over;
   p.cut_blocks = rounds.left_over * rounds.parts;
   p.parts = make_divisor(rounds.parts);
   p.part_tiles = (p.tiles - rounds.end_tiles) / rounds.parts;
@@ -146,12 +146,20 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   fill_splits(schedule, cut, p);
   p.team = make_divisor(schedule.team);
   p.teams = make_divisor(schedule.grid / schedule.team);
-  p.team_units = static_cast<int32_t>(p.units.value / schedule.team);
+  p.turns = make_divisor(p.units.value / schedule.team);
   p.blocks = make_divisor(ceil_div(problem.group, schedule.heads));
   p.block_heads = static_cast<int32_t>(schedule.heads);
   p.restores = x.prepared_workspace;
+  p.keeps_spans = problem.group > schedule.heads;
   p.status = x.status;
   return p;
+}
+
+// One sequence, of which no block can have too much for the deal of equal lengths.
+inline bool is_one(const Launch& launch, const TensorParams& p) {
+  const int64_t part = p.whole > 0 ? p.tiles : ceil_div(p.tiles, p.parts.value);
+  return launch.plan.problem.batch == 1 && p.even &&
+         part * launch.plan.schedule.tile <= kEvenTokens;
 }
 
 // Those that have something to do.

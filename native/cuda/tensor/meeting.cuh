@@ -4,6 +4,7 @@
 
 #include "cuda/device/barrier.cuh"
 #include "cuda/device/memory.cuh"
+#include "cuda/tensor/dealer.cuh"
 #include "cuda/tensor/feed.cuh"
 #include "cuda/tensor/finish.cuh"
 #include "cuda/tensor/tree.cuh"
@@ -27,10 +28,11 @@ struct Room {
   __device__ uint32_t barriers() const {
     return shared_address(buffers) + Shape::kMergeBuffers * Shape::kMergeBytes;
   }
-  // Where nodes of the tree of splits wait.
-  __device__ WaitingRoom<Shape> waiting() const {
+  __device__ Shelf shelf() const {
     return {buffers + Shape::kMergeBuffers * Shape::kMergeBytes + Shape::kBarrierBytes};
   }
+  // Where nodes of the tree of splits wait.
+  __device__ WaitingRoom<Shape> waiting() const { return {shelf().memory + kShelfBytes}; }
   __device__ uint32_t copy_barriers() const {
     return barriers() + this_warp() * Shape::kStages * 8;
   }
@@ -57,15 +59,21 @@ struct Meeting {
   __device__ Meeting(char* memory, uint32_t first_barrier)
       : buffers(memory), barriers(first_barrier) {}
 
-  // By all threads, the readers after they have asked for their first tile.  In a meeting every
-  // thread arrives for what it wrote, or read, itself.
-  __device__ void open() const {
-    if (threadIdx.x == kThreads / 2)
+  // By all threads, the readers after they have asked for their first tile; begin() by one of them.
+  // In a meeting every thread arrives for what it wrote, or read, itself.
+  template <class Begin>
+  __device__ void open(const Begin& begin) const {
+    if (threadIdx.x == kThreads / 2) {
       for (int buffer = 0; buffer < kBuffers; ++buffer) {
         init_barrier(barriers + 16 * buffer, kThreads / 2);
         init_barrier(barriers + 16 * buffer + 8, kThreads / 2);
       }
+      begin();
+    }
     meet_all<kThreads>();
+  }
+  __device__ void open() const {
+    open([] {});
   }
 
   __device__ uint32_t full() const { return barriers + 16 * (count % kBuffers); }

@@ -49,20 +49,20 @@ struct EvenParams {
   // Tiles: rounds of whole units, and those left over in parts.  Of lengths on the device this is
   // what they would make if all were the longest.
   int32_t kv_len;
-  int32_t tiles;       // of a unit
-  int32_t whole;       // rounds
-  int32_t first_cut;   // unit left over
-  int32_t cut_blocks;  // blocks that have a part
-  Divisor parts;       // of a unit left over, beside its end
-  int32_t part_tiles;  // of each
-  int32_t part_rest;   // parts that have one more
-  int32_t end_tiles;   // of the end, which other blocks take; 0: they take none
-  int32_t ends;        // for such a block
-  int32_t ends_rest;   // the first blocks; others have one fewer
-  int32_t spare;       // blocks, from an end to the next one
-  Divisor units;       // of a sequence
-  bool one_launch;     // the workspace is prepared: parts are exchanged within the launch
-  bool keeps;          // K and V may stay in L2
+  int32_t tiles;        // of a unit
+  int32_t whole;        // rounds
+  int32_t first_whole;  // unit, after those left over
+  int32_t cut_blocks;   // blocks that have a part
+  Divisor parts;        // of a unit left over, beside its end
+  int32_t part_tiles;   // of each
+  int32_t part_rest;    // parts that have one more
+  int32_t end_tiles;    // of the end, which other blocks take; 0: they take none
+  int32_t ends;         // for such a block
+  int32_t ends_rest;    // the first blocks; others have one fewer
+  int32_t spare;        // blocks, from an end to the next one
+  Divisor units;        // of a sequence
+  bool one_launch;      // the workspace is prepared: parts are exchanged within the launch
+  bool keeps;           // K and V may stay in L2
 
   // Queries.
   int32_t group;
@@ -115,7 +115,8 @@ struct TensorParams : EvenParams {
   // Spans of tiles, for lengths that differ.
   Divisor team;  // blocks that walk the same tokens together
   Divisor teams;
-  int32_t team_units;  // of a sequence, for each of a team
+  Divisor turns;     // of a team at a sequence
+  bool keeps_spans;  // K and V may stay in L2
 
   int32_t tile_log;
   Divisor blocks;  // of query heads in a group

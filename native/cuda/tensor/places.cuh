@@ -201,7 +201,8 @@ struct BoxPages : PageLookUp {
     const bool live = is_live();
     bad_lanes = __ballot_sync(kAllLanes, bad_page && live);
     if (!live) page = -1;
-    note_lanes(0, 0, copy.boxes_log());
+    for (int stage = 0; stage < next; ++stage)
+      note_lanes(stage, stage << copy.boxes_log(), copy.boxes_log());
   }
 };
 

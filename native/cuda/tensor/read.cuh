@@ -25,18 +25,31 @@ struct Block {
   Leaf left = {};
   bool any_left = false;
 
-  // For every piece of `work` calls begin(), then ask() with the one after it, then take(piece,
-  // last).
+  // For every piece of `work` calls begin() with its number, then take(piece, find, another), which
+  // has to call find(true); then `another` says whether there is one more piece, and ask() has been
+  // called with it.  Before that, find(false) does so if it need not wait.
   template <class Begin, class Ask, class Take>
   __device__ void for_each_piece(Work<Deal> work, const Begin& begin, const Ask& ask,
                                  const Take& take) {
 #pragma unroll 1
-    while (work.any) {
-      begin();
+    for (int number = 0; work.any; ++number) {
+      begin(number);
+      if constexpr (Deal::kDealt) {
+        if (!work.found) work.step();
+        if (!work.any) return;
+        deal.taken(number);
+      }
       const Piece piece = work.piece;
-      work.step();
-      if (work.any) ask(work.piece);
-      take(piece, !work.any);
+      bool known = false;
+      const auto find = [&](bool must) {
+        if (known) return;
+        if constexpr (Deal::kDealt)
+          if (!must && !work.cursor.is_ready()) return;
+        known = true;
+        work.step();
+        if (work.any) ask(work.piece);
+      };
+      take(piece, find, work.any);
     }
   }
 
@@ -49,20 +62,19 @@ struct Block {
   }
 
   // Calls take(begin, end) for the tiles of every split of a piece, of the whole of it where there
-  // are no splits; then meet(leaf), but of the `last` piece's last split.
+  // are no splits; then meet(leaf), but of the last piece's last split.
   template <class Take, class Meet>
-  __device__ void for_each_split(const Piece& piece, bool last, const Take& take,
+  __device__ void for_each_split(const Piece& piece, const bool& another, const Take& take,
                                  const Meet& meet) {
-    const int slot = deal.slot(piece);
     int begin = 0;
 #pragma unroll 1
     for (int split = 0; begin < piece.tiles; ++split) {
       int end = piece.tiles;
       if constexpr (Deal::kFolds) end = min(begin + deal.p.split_tiles, end);
-      const Leaf leaf = {piece, slot, split, end == piece.tiles};
       take(begin, end);
       begin = end;
-      if (last && leaf.last) {
+      const Leaf leaf = {piece, deal.slot(piece), split, end == piece.tiles};
+      if (leaf.last && !another) {
         left = leaf;
         any_left = true;
         return;
@@ -81,16 +93,18 @@ struct Block {
   }
 
   // The half that merges.
-  __device__ void merge_all(const Work<Deal>& work) {
+  template <class Dealer>
+  __device__ void merge_all(const Work<Deal>& work, Dealer dealer) {
     for_each_piece(
-        work, [] {}, [](const Piece&) {},
-        [&](const Piece& piece, bool last) {
+        work, [&](int number) { dealer.deal_from(number); }, [](const Piece&) {},
+        [&](const Piece& piece, const auto& find, const bool& another) {
+          find(true);
           if (is_empty(piece)) {
-            if constexpr (Deal::kAnyLength) sink.store_without_attention(piece, merger());
+            if constexpr (Deal::kAnyLength) store_without_attention<E>(deal.p, piece, merger());
             return;
           }
           for_each_split(
-              piece, last, [](int, int) {},
+              piece, another, [](int, int) {},
               [&](const Leaf& leaf) {
                 meeting.attend([&](const Merge<E, Shape>& merge, const Worker& worker) {
                   sink.store(merge, leaf, worker);
@@ -131,11 +145,13 @@ struct Reading {
     __syncwarp();  // every lane has read the tile
     if (Shape::kStages == 1) copy.issue_values();
     ring.step();
+    --feed.coming;
     return bad;
   }
 
   // The tiles from `begin` to `end` of a piece, and their sums into the buffer of the meeting.
-  __device__ void attend(const Piece& piece, int begin, int end, int& live) {
+  template <class Find>
+  __device__ void attend(const Piece& piece, int begin, int end, int& live, const Find& find) {
     Meeting<E, Shape>& meeting = block.meeting;
     const int heads = heads_of(block.deal.p, piece.unit);
     PerHead flushed_m;
@@ -145,9 +161,15 @@ struct Reading {
     int until_flush = kFlushTokens / Shape::kTile;
     const int stride = piece.step * Shape::kWarps * Shape::kTile;
 #pragma unroll 1
-    for (int i = begin + this_warp(); i < end; i += Shape::kWarps) {
-      bad |= take_tile(live);
-      live -= stride;
+    for (int i = begin + this_warp(); Deal::kDealt || i < end; i += Shape::kWarps) {
+      if (i < end) {
+        bad |= take_tile(live);
+        live -= stride;
+      }
+      if constexpr (Deal::kDealt) {  // also if this warp has no tile
+        find(i + Shape::kWarps >= end);
+        if (i >= end) break;
+      }
       if (!Deal::kAnyLength || --until_flush > 0) continue;
       if (!flushed) meeting.enter();
       flush(flushed_m, l, flushed, heads);
@@ -182,18 +204,23 @@ struct Reading {
   // The queries of the first piece have been asked for.
   __device__ void read_all(const Work<Deal>& work) {
     block.for_each_piece(
-        work, [&] { warp.start(); },
+        work,
+        [&](int number) {
+          warp.start();
+          if constexpr (Deal::kDealt) feed.look_on(number, ring.stage);
+        },
         [&](const Piece& next) {
           if (!block.is_empty(next)) ask_queries(warp, block.deal.p, next);
         },
-        [&](const Piece& piece, bool last) {
+        [&](const Piece& piece, const auto& find, const bool& another) {
+          if (!Deal::kDealt || block.is_empty(piece)) find(true);
           if (block.is_empty(piece)) return;
           int live = piece.len - piece.token<Shape>(this_warp());
           block.for_each_split(
-              piece, last,
+              piece, another,
               [&](int begin, int end) {
                 if (begin > 0) warp.reset();
-                attend(piece, begin, end, live);
+                attend(piece, begin, end, live, find);
                 block.meeting.leave();
               },
               [](const Leaf&) {});

@@ -14,6 +14,9 @@ constexpr int kMostLevels = 3;
 constexpr int kWarps = 4;
 constexpr int kThreads = 2 * 32 * kWarps;
 
+// Of a block, for what one warp finds out for all (dealer.cuh).
+constexpr int kShelfBytes = 400;
+
 constexpr int fewer(int a, int b) {
   return a < b ? a : b;
 }
@@ -44,7 +47,7 @@ struct TensorShape {
   static constexpr int kRingBytes = kWarps * kWarpRingBytes;
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
   static constexpr int kSmem =
-      kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + 1024;  // to align the ring
+      kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + kShelfBytes + 1024;  // to align
 
   // Nodes of the tree that wait for their neighbour, one for each level.
   static constexpr int kLevelBytes = Heads * (HeadDim / 4) * 24;

@@ -19,6 +19,23 @@ struct Leaf {
   bool last;  // of the piece
 };
 
+// Nothing to attend to: zeros, or NaN for a length outside its range.
+template <class E>
+__device__ inline void store_without_attention(const TensorParams& p, const Piece& piece,
+                                               const Worker& worker) {
+  const bool bad = piece.len < 0;
+  if (bad && worker.number == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
+  const float value = bad ? NAN : 0.0f;
+  const int quads = heads_of(p, piece.unit) * static_cast<int>(p.row_quads.value);
+  for (int quad = worker.number; quad < quads; quad += worker.of) {
+    const int of_unit = p.row_quads.divide(quad);
+    const int head = first_head_of(p, piece.unit) + of_unit;
+    const int column = 4 * (quad - of_unit * static_cast<int>(p.row_quads.value));
+    store_quad(output_row<E>(p, piece.sequence, head) + column, {value, value, value, value});
+    if (column == 0) store_lse(p, piece.sequence, head, bad ? poisoned_state() : empty_state());
+  }
+}
+
 template <class E, class Shape, class Deal>
 struct Sink {
   const Deal& deal;
@@ -48,22 +65,6 @@ struct Sink {
                         [&](int head, int column, float4 o, SoftmaxState state) {
                           put(leaf, head, column, {state, o});
                         });
-  }
-
-  // Nothing to attend to: zeros, or NaN for a length outside its range.
-  __device__ void store_without_attention(const Piece& piece, const Worker& worker) const {
-    const auto& p = deal.p;
-    const bool bad = piece.len < 0;
-    if (bad && worker.number == 0 && p.status != nullptr) atomicOr(p.status, FLASHDEC_FAULT_KV_LEN);
-    const float value = bad ? NAN : 0.0f;
-    const int quads = heads_of(p, piece.unit) * static_cast<int>(p.row_quads.value);
-    for (int quad = worker.number; quad < quads; quad += worker.of) {
-      const int of_unit = p.row_quads.divide(quad);
-      const int head = first_head_of(p, piece.unit) + of_unit;
-      const int column = 4 * (quad - of_unit * static_cast<int>(p.row_quads.value));
-      store_quad(output_row<E>(p, piece.sequence, head) + column, {value, value, value, value});
-      if (column == 0) store_lse(p, piece.sequence, head, bad ? poisoned_state() : empty_state());
-    }
   }
 };
 

@@ -16,7 +16,7 @@ struct NodeRows {
   Quanta quanta;
   int level;
 
-  __device__ int operator()(int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
+  __device__ int operator()(int, int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
 };
 
 // What every thread knows of the launch as a whole.
@@ -27,6 +27,7 @@ struct Splits {
 
   static constexpr bool kAnyLength = true;
   static constexpr bool kFolds = true;
+  static constexpr bool kDealt = false;
 
   __device__ Splits(const TensorParams& params, const Survey& lengths)
       : p(params), survey(lengths) {
@@ -37,7 +38,7 @@ struct Splits {
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
   __device__ NodeRows rows() const { return {Quanta(p), level}; }
-  __device__ int nodes(int len) const { return rows()(len); }
+  __device__ int nodes(int len) const { return rows()(0, len); }
   __device__ int slot(const Piece& piece) const {
     return piece.parts > 1 ? piece.row * units() + piece.unit : kNoSlot;
   }
@@ -59,6 +60,7 @@ struct Splits {
       unit = static_cast<int>(blockIdx.x) - row * all.units();
     }
 
+    __device__ static bool sees(int) { return true; }
     __device__ bool next(Piece& piece) {
       for (int rows = shown.rows(); row >= rows; rows = shown.rows()) {
         if (shown.base + 32 >= deal.p.batch) return false;

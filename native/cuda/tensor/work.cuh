@@ -12,12 +12,12 @@
 #include <climits>
 
 #include "cuda/device/warp.cuh"
+#include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/params.h"
 
 namespace flashdec::cuda {
 
 constexpr int kBadLen = -1;
-constexpr int kNoSlot = -1;
 
 // In spans, a new sequence takes a block as long as this many tiles more.
 constexpr int kBeginning = 1;
@@ -69,6 +69,13 @@ __device__ inline int heads_of(const TensorParams& p, int unit) {
   return min(p.group - block_of(p, unit) * p.block_heads, p.block_heads);
 }
 
+__device__ inline SharedUnit shared_unit(const TensorParams& p, const Piece& piece,
+                                         const Cut& cut) {
+  const int quads = heads_of(p, piece.unit) * static_cast<int>(p.row_quads.value);
+  return {cut, share_columns(cut.parts, cut.parts, quads, threads_log()), piece.sequence,
+          first_head_of(p, piece.unit)};
+}
+
 // What a block has left to do: a piece, if there is one, and those after it.  One copy of this is
 // made when the first piece is known, because to fetch the code that steps takes longer than to
 // run it.
@@ -76,10 +83,19 @@ template <class Deal>
 struct Work {
   typename Deal::Cursor cursor;
   Piece piece;
-  bool any;
+  bool any = true;
+  bool found = true;
 
   __device__ explicit Work(const Deal& deal) : cursor(deal) { step(); }
-  __device__ void step() { any = cursor.next(piece); }
+  // If the first piece is known, or is looked for later.
+  __device__ Work(const Deal& deal, bool is_known, const Piece& first)
+      : cursor(deal), piece(first), found(is_known) {
+    if (is_known) cursor.skip(piece);
+  }
+  __device__ void step() {
+    any = cursor.next(piece);
+    found = true;
+  }
 };
 
 constexpr int kLengthsDiffer = -2;
@@ -106,7 +122,9 @@ struct Lengths {
   __device__ int of(int sequence) const {
     return on_device == nullptr ? one : checked(on_device[sequence]);
   }
-  // As it is in memory, of the sequence of this lane's number: asked for early.
+  // As they are in memory, asked for early: the first one, and that of the sequence of this lane's
+  // number.
+  __device__ int ask_first() const { return on_device == nullptr ? one : *on_device; }
   __device__ int ask() const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     return on_device == nullptr ? one : lane < batch ? on_device[lane] : 0;
@@ -192,18 +210,12 @@ struct Window {
   }
 };
 
-// Of the sequences from `base` on, this lane's of length `len`: `rows_of(len)` rows each, after
-// `before`.  By whole warps.
+// Of the sequences from `base` on, this lane's of length `len`: `rows_of(sequence, len)` rows each,
+// after `before`.  By whole warps.
 template <class RowsOf>
 __device__ inline Window show(const RowsOf& rows_of, int batch, int base, int len, int before) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  int end = base + lane < batch ? rows_of(len) : 0;
-#pragma unroll
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(kAllLanes, end, distance);
-    if (lane >= distance) end += other;
-  }
-  return {base, len, end + before};
+  const int mine = base + static_cast<int>(threadIdx.x) % 32;
+  return {base, len, before + sum_up_to_lane(mine < batch ? rows_of(mine, len) : 0)};
 }
 
 // The next 32.

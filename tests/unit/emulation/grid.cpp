@@ -290,6 +290,9 @@ void wait_for_phase(uint32_t address, uint32_t parity) {
   const Barrier* const barrier = &barrier_at(address);
   wait_until([barrier, parity] { return barrier->phase % 2 != parity; });
 }
+bool has_completed(uint32_t address, uint32_t parity) {
+  return barrier_at(address).phase % 2 != parity;
+}
 void meet_block() {
   Block* const home = running->warp->block;
   const unsigned now = home->gatherings;

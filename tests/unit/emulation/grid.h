@@ -62,6 +62,7 @@ void arrive_at(uint32_t address);
 void expect_bytes(uint32_t address, int64_t bytes);
 void bytes_arrive(uint32_t address, int64_t bytes);
 void wait_for_phase(uint32_t address, uint32_t parity);
+bool has_completed(uint32_t address, uint32_t parity);
 void meet_block();
 
 // Some time later, in this block.

@@ -18,6 +18,9 @@ inline void arrive(uint32_t barrier) {
 inline void expect_bytes(uint32_t barrier, uint32_t bytes) {
   emulation::expect_bytes(barrier, bytes);
 }
+inline bool has_completed(uint32_t barrier, uint32_t parity) {
+  return emulation::has_completed(barrier, parity);
+}
 inline void wait_barrier(uint32_t barrier, uint32_t parity) {
   emulation::wait_for_phase(barrier, parity);
 }
