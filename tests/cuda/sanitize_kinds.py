@@ -8,6 +8,7 @@ from typing import Any
 from kit.case import Case
 
 SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
+SHAPES = ((64, 8), (64, 16), (96, 8), (96, 16), (128, 8), (128, 16), (192, 8), (256, 8))
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ ROWS = [
         Row(folder, dtype, head_dim, heads)
         for folder in ("sm90", "sm80")
         for dtype in ("bfloat16", "float16")
-        for head_dim, heads in ((64, 8), (64, 16), (128, 8), (128, 16), (192, 8), (256, 8))
+        for head_dim, heads in SHAPES
     ),
     *(Row("simple", dtype, 256) for dtype in SHORT),
 ]
@@ -119,4 +120,6 @@ def case_of(row: Row, kind: Kind) -> Case:
         case = replace(case, head_dim=row.head_dim - 8, head_dim_v=row.head_dim - 24)
     if kind.wide:
         case = replace(case, group=row.heads + 6)
+    if case.split_len == 1 and row.head_dim == 64:
+        case = replace(case, capacity=max(case.capacity, 80))  # two tiles
     return case
