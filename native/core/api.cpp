@@ -26,7 +26,7 @@ constexpr char kVersion[] = FLASHDEC_TEXT(FLASHDEC_VERSION_MAJOR) "." FLASHDEC_T
 Device devices_for(const Choice& choice, CUstream_st* stream) {
   Device device = {};
   if (choice.backend != FLASHDEC_BACKEND_CUDA) device.cpu = cpu_device();
-  device.cuda = {-1, 0, 0, 0};
+  device.cuda = {-1, 0, 0, 0, 0};
   validate_stream(choice.backend == FLASHDEC_BACKEND_CPU, stream);
   if (choice.backend == FLASHDEC_BACKEND_CPU) return device;
   const bool required = choice.backend == FLASHDEC_BACKEND_CUDA || stream != nullptr;

@@ -18,7 +18,8 @@ struct CudaDevice {
   int32_t ordinal;  // -1: none is usable
   int32_t arch;     // 10 * major + minor
   int32_t sm_count;
-  int64_t smem_per_block;  // bytes, with the opt-in
+  int64_t smem_per_block;    // bytes, with the opt-in
+  int64_t memory_bandwidth;  // bytes a second, by its clock and width
 };
 
 struct Device {

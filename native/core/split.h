@@ -17,6 +17,7 @@ struct Schedule {
   int64_t heads;       // query heads that such a block takes at a time
   int64_t team;        // blocks that walk the same tokens together, each for another head
   int64_t levels;      // such a block may fold 2^levels neighbouring splits of split_len
+  int64_t keeps_long;  // 1: what it reads in long stretches may stay in L2 (cuda/tensor/)
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.

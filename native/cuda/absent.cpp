@@ -10,7 +10,7 @@ CudaDevice find_device(CUstream_st*, bool required) {
     refuse(FLASHDEC_NO_DEVICE,
            "this build of libflashdecoding.so has no CUDA kernels; build it with FLASHDEC_CUDA=ON "
            "to run on a GPU");
-  return {-1, 0, 0, 0};
+  return {-1, 0, 0, 0, 0};
 }
 
 void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}

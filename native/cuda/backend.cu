@@ -177,7 +177,7 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
     if (required) refuse_no_device(error);
-    return {-1, 0, 0, 0};
+    return {-1, 0, 0, 0, 0};
   }
   const CUcontext context = context_of(stream);
   CudaDevice device;
@@ -186,6 +186,10 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
                 attribute(cudaDevAttrComputeCapabilityMinor, device.ordinal);
   device.sm_count = attribute(cudaDevAttrMultiProcessorCount, device.ordinal);
   device.smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device.ordinal);
+  // Two transfers a clock, which is in kHz; the width is in bits.
+  device.memory_bandwidth = int64_t{2000} / 8 *
+                            attribute(cudaDevAttrMemoryClockRate, device.ordinal) *
+                            attribute(cudaDevAttrGlobalMemoryBusWidth, device.ordinal);
   return device;
 }
 

@@ -33,6 +33,7 @@ struct Records {
   int32_t piece_count, fold_count;
   int32_t deal;  // 0: one length that the host knows, 1: one on the device, 2: spans, 3: splits
   int32_t grid;
+  int32_t keeps;  // K and V may stay in L2
 };
 
 bool is_first_lane() {
@@ -140,6 +141,7 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     if (even) fill_even(launch, cut, lean);
     const TensorParams params = even ? TensorParams{} : make_tensor_params(launch, cut);
     out->grid = static_cast<int32_t>(even ? even_blocks(launch, lean) : plan.schedule.grid);
+    out->keeps = even ? lean.keeps : params.keeps;
     out->deal = out->piece_count = out->fold_count = 0;
     const auto blocks = static_cast<unsigned>(out->grid);
     for (unsigned block = 0; block < blocks; ++block) {

@@ -28,6 +28,7 @@ class CMachine(ctypes.Structure):  # UnitMachine of shim.cpp
         ("isa_forced", ctypes.c_uint32),
         ("threads", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
+        ("memory_bandwidth", ctypes.c_int64),
     ]
 
 
@@ -62,11 +63,13 @@ class Machine:
     isa: int = AVX512
     isa_forced: bool = False
     threads: int = 8
+    memory_bandwidth: int = 3_352_320_000_000  # of an H100
 
     def to_c(self) -> Any:
         return CMachine(
-            self.arch, self.sm_count, self.smem, self.isa, self.isa_forced, self.threads
-        )
+            self.arch, self.sm_count, self.smem, self.isa, self.isa_forced, self.threads, 0,
+            self.memory_bandwidth,
+        )  # fmt: skip
 
 
 class RefusedError(Exception):

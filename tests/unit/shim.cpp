@@ -70,7 +70,7 @@ NOT_RUN(run_simple_f16)
 NOT_RUN(run_simple_f32)
 
 CudaDevice find_device(CUstream_st*, bool) {
-  return {-1, 0, 0, 0};
+  return {-1, 0, 0, 0, 0};
 }
 }  // namespace flashdec::cuda
 
@@ -84,6 +84,7 @@ struct UnitMachine {
   uint32_t isa_forced;
   uint32_t threads;
   uint32_t reserved;
+  int64_t memory_bandwidth;
 };
 
 struct UnitKernel {
@@ -108,7 +109,8 @@ struct UnitKernel {
 static Device device_of(const UnitMachine& machine) {
   Device device;
   device.cpu = {static_cast<Isa>(machine.isa), machine.isa_forced != 0, machine.threads};
-  device.cuda = {machine.arch != 0 ? 0 : -1, machine.arch, machine.sm_count, machine.smem};
+  device.cuda = {machine.arch != 0 ? 0 : -1, machine.arch, machine.sm_count, machine.smem,
+                 machine.memory_bandwidth};
   return device;
 }
 

@@ -41,6 +41,7 @@ class Records(ctypes.Structure):
         ("fold_count", ctypes.c_int32),
         ("deal", ctypes.c_int32),
         ("grid", ctypes.c_int32),
+        ("keeps", ctypes.c_int32),
     ]
 
 
@@ -78,8 +79,8 @@ class Run:
         return length if 0 <= length <= self.desc["max_kv_len"] else -1
 
 
-def deal(core: Any, planned: Planned, run: Run) -> tuple[int, dict[tuple[int, int], Unit]]:
-    """Which deal it is, and every unit of the launch."""
+def records(core: Any, planned: Planned, run: Run) -> Records:
+    """All that a launch would do."""
     pieces, folds = (Piece * MOST)(), (Fold * MOST)()
     out = Records(pieces, folds, MOST, MOST)
     one = run.lengths if isinstance(run.lengths, int) else 0
@@ -91,10 +92,16 @@ def deal(core: Any, planned: Planned, run: Run) -> tuple[int, dict[tuple[int, in
     assert code == 0, core.flashdec_last_error().decode()
     assert out.piece_count <= MOST
     assert out.fold_count <= MOST
+    return out
+
+
+def deal(core: Any, planned: Planned, run: Run) -> tuple[int, dict[tuple[int, int], Unit]]:
+    """Which deal it is, and every unit of the launch."""
+    out = records(core, planned, run)
     units: dict[tuple[int, int], Unit] = defaultdict(Unit)
-    for piece in pieces[: out.piece_count]:
+    for piece in out.pieces[: out.piece_count]:
         units[piece.sequence, piece.unit].pieces.append(piece)
-    for fold in folds[: out.fold_count]:
+    for fold in out.folds[: out.fold_count]:
         units[fold.sequence, fold.unit].folds.append(fold)
     return out.deal, units
 
@@ -198,3 +205,22 @@ def test_random_runs(core: Any, chunk: int) -> None:
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {run}") from error
     assert kinds == {EVEN, EVEN_ON_DEVICE, SPANS, SPLITS}
+
+
+@pytest.mark.parametrize(
+    ("batch", "max_kv_len", "memory_bandwidth", "keeps"),
+    [
+        (8, 32768, 3_352_320_000_000, True),  # an H100
+        (8, 32768, 4_916_736_000_000, False),  # an H200
+        (4, 32768, 3_352_320_000_000, False),  # too short a run
+        (1, 131072, 3_352_320_000_000, False),  # units are shared by many blocks
+    ],
+)
+def test_long_stretches_stay_in_l2_where_the_memory_is_slow(
+    core: Any, batch: int, max_kv_len: int, memory_bandwidth: int, keeps: bool
+) -> None:
+    machine = Machine(memory_bandwidth=memory_bandwidth)
+    desc = {"batch": batch, "max_kv_len": max_kv_len, "alignment": 16}
+    planned = plan(core, machine, desc, prefer_backend=2)
+    run = Run(desc, {}, max_kv_len, machine)
+    assert records(core, planned, run).keeps == keeps

@@ -56,16 +56,16 @@ inline bool may_cut(const Launch& launch, int heads) {
 }
 
 // What is read once makes way in L2 for everything else, so that others find there what they have
-// left.  Not if several blocks of query heads read it; nor if the run is ten times as long as L2
-// and every block reads long stretches that it hardly shares: the memory serves those a little
-// faster so (docs/kernels.md).
+// left.  Not if several blocks of query heads read it; nor, where the memory is slow, if the run is
+// ten times as long as L2 and every block reads long stretches that it hardly shares.
 inline bool keeps(const Launch& launch, const Rounds& rounds) {
   constexpr int64_t kLongStretch = int64_t{2} << 20, kLongRun = int64_t{512} << 20;
   const Problem& problem = launch.plan.problem;
   const int64_t unit = 2 * (problem.head_dim + problem.head_dim_v) * longest(launch);
   const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch &&
                               unit * problem.kv_heads * problem.batch >= kLongRun;
-  return problem.group > launch.plan.schedule.heads || long_stretches;
+  const Schedule& schedule = launch.plan.schedule;
+  return problem.group > schedule.heads || (schedule.keeps_long != 0 && long_stretches);
 }
 
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
