@@ -2,6 +2,7 @@
 
 #include "cuda/backend.h"
 
+#include <atomic>
 #include <memory>
 
 #include "core/plan.h"
@@ -106,6 +107,20 @@ int attribute(cudaDeviceAttr which, int32_t device) {
   return value;
 }
 
+// Bytes a second.  Asked for once, because the driver may have to read the clock from the device;
+// two threads may do so at the same time.
+int64_t memory_bandwidth(int32_t device) {
+  constexpr int kDevices = 64;
+  static std::atomic<int64_t> known[kDevices] = {};
+  const int64_t before = device < kDevices ? known[device].load(std::memory_order_relaxed) : 0;
+  if (before != 0) return before;
+  // Two transfers a clock, which is in kHz; the width is in bits.
+  const int64_t found = int64_t{2000} / 8 * attribute(cudaDevAttrMemoryClockRate, device) *
+                        attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  if (device < kDevices) known[device].store(found, std::memory_order_relaxed);
+  return found;
+}
+
 void check_pointer_place(const char* name, const void* pointer, int32_t device) {
   if (pointer == nullptr) return;
   cudaPointerAttributes place;
@@ -186,10 +201,7 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
                 attribute(cudaDevAttrComputeCapabilityMinor, device.ordinal);
   device.sm_count = attribute(cudaDevAttrMultiProcessorCount, device.ordinal);
   device.smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device.ordinal);
-  // Two transfers a clock, which is in kHz; the width is in bits.
-  device.memory_bandwidth = int64_t{2000} / 8 *
-                            attribute(cudaDevAttrMemoryClockRate, device.ordinal) *
-                            attribute(cudaDevAttrGlobalMemoryBusWidth, device.ordinal);
+  device.memory_bandwidth = memory_bandwidth(device.ordinal);
   return device;
 }
 
