@@ -103,12 +103,7 @@ struct AnyTreeItems {
     nodes = shown.base + lane < deal.p.batch ? deal.nodes(shown.len) : 0;
     log = items_log(deal.p, nodes, each_log);
     items = nodes > 1 ? deal.units() << log : 0;
-    end = items;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int more = __shfl_up_sync(kAllLanes, end, distance);
-      if (lane >= distance) end += more;
-    }
+    end = sum_up_to_lane(items);
     total = __shfl_sync(kAllLanes, end, 31);
   }
 
