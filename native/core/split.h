@@ -98,8 +98,11 @@ struct Rounds {
 // Tiles that a block takes at once, one for each warp.
 constexpr int kTurn = 4;
 
-// A part has at least this many tiles: less costs more to exchange than to read.
-constexpr int kLeastTiles = kTurn;
+// Those that `tiles` take.
+template <class Int>
+FLASHDEC_INLINE Int turns_of(Int tiles) {
+  return (tiles + kTurn - 1) / kTurn;
+}
 
 // An end has at least kLeastEnd tiles and as many as a block takes ends, because each costs a
 // merge; and blocks that read fewer tiles than kLongShare in all do not gain from them
@@ -118,7 +121,8 @@ FLASHDEC_INLINE int end_length(const Rounds& rounds, int tiles) {
 FLASHDEC_INLINE Rounds deal_rounds(int64_t units, int64_t grid, int64_t tiles, bool may_cut) {
   const int64_t left_over = units % grid;
   int64_t parts = left_over > 0 ? grid / left_over : 1;
-  const int64_t most = may_cut ? tiles / kLeastTiles : 1;
+  // A part has at least a turn: less costs more to exchange than to read.
+  const int64_t most = may_cut ? turns_of(tiles) : 1;
   if (parts > most) parts = most;
   if (parts < 1) parts = 1;
   const int64_t spare = grid - left_over * parts;

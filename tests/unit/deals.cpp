@@ -89,8 +89,9 @@ void run_spans(const Spans& spans, Records* out) {
   }
 }
 
-void run_splits(const Splits& splits, Records* out) {
-  record_pieces(splits, Splits::Cursor(splits), out);
+template <class Deal>
+void run_splits(const Deal& splits, Records* out) {
+  record_pieces(splits, typename Deal::Cursor(splits), out);
   for_each_item(splits, [&](const TreeItem& item) {
     const int begin = item.share << item.each_log;
     const int quads =
@@ -107,7 +108,8 @@ void run_block(const TensorParams& p, Records* out) {
   const Survey found = survey(lengths, Quanta(p), lengths.ask());
   if (p.fixed) {
     out->deal = 3;
-    return run_splits(Splits(p, found), out);
+    return p.page.value > 0 ? run_splits(SplitsDeal<true>(p, found), out)
+                            : run_splits(SplitsDeal<false>(p, found), out);
   }
   Even even(p);
   if (found.common > 0) even.take_length(p, found.common);

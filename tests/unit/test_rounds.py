@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 GRID = 132
-LEAST_TILES = 4  # of a part
+TURN = 4  # tiles, at least one of which a part has
 
 
 class Rounds(NamedTuple):
@@ -52,9 +52,9 @@ def test_blocks_and_slots_suffice(core: Any, chunk: int) -> None:
         assert rounds.parts >= 1
         assert rounds.left_over * rounds.parts + rounds.spare == grid
         assert 0 <= rounds.end_tiles < tiles
-        assert rounds.end_tiles % LEAST_TILES == 0
+        assert rounds.end_tiles % TURN == 0
         if rounds.parts > 1:
-            assert (tiles - rounds.end_tiles) // rounds.parts >= LEAST_TILES
+            assert -(-(tiles - rounds.end_tiles) // TURN) >= rounds.parts
         if rounds.end_tiles:
             taken = [
                 unit
@@ -63,6 +63,11 @@ def test_blocks_and_slots_suffice(core: Any, chunk: int) -> None:
             ]
             assert sorted(taken) == list(range(rounds.left_over))  # every unit's end, once
             assert rounds.left_over * (rounds.parts + 1) <= 2 * grid  # slots
+
+
+@pytest.mark.parametrize(("tiles", "parts"), [(1, 1), (16, 4), (17, 5), (25, 7), (90, 16)])
+def test_there_is_a_part_for_every_turn(core: Any, tiles: int, parts: int) -> None:
+    assert deal(core, 8, tiles).parts == parts
 
 
 def test_nothing_is_cut_where_it_may_not_be(core: Any) -> None:

@@ -36,6 +36,12 @@ __device__ inline uint2 load_relaxed(const uint2* source) {
   return value;
 }
 
+// Brings a line to L2, where whoever writes to it later writes, too: so this may come before the
+// end of the kernel that does.
+__device__ inline void prefetch(const void* source) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(source));
+}
+
 // What the launch gave the block.
 __device__ inline char* shared_memory() {
   extern __shared__ char memory[];

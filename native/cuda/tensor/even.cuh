@@ -45,7 +45,8 @@ struct Even {
     if (block < p.cut_blocks) {
       const int index = p.parts.divide(block);
       take_part(index, block - index * divided);
-      share_tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
+      share_tiles = (p.part_turns + (part < p.part_rest ? 1 : 0)) * kTurn;
+      if (part == p.last_part) share_tiles -= p.last_lacks;
     } else if (end > 0) {
       take_ends(block - p.cut_blocks);
     }
@@ -69,11 +70,11 @@ struct Even {
     if (common == len) return;
     len = common;
     tiles = ((len - 1) >> q.tile_log) + 1;
-    const int fewest = max(tiles / kLeastTiles, 1);
+    const int fewest = turns_of(tiles);
     if (fewest < divided) return divide(q, fewest);
     if (end > 0) end = end_length({whole, q.left_over, divided, q.spare, q.ends, 0}, tiles);
     if (part < divided) {
-      share_tiles = q.parts.divide(tiles - end - part + divided - 1);
+      take_turns(q.parts.divide(turns() - part + divided - 1));
     } else if (end > 0) {
       share_tiles = end;
     } else {
@@ -90,7 +91,16 @@ struct Even {
     if (block >= q.left_over * divided) return;
     const int index = block / divided;
     take_part(index, block - index * divided);
-    share_tiles = (tiles - part + divided - 1) / divided;
+    take_turns((turns() - part + divided - 1) / divided);
+  }
+
+  // Of a unit left over, without its end.
+  __device__ int turns() const { return turns_of(tiles - end); }
+
+  // The last one of the unit may lack tiles.
+  __device__ void take_turns(int count) {
+    share_tiles = count * kTurn;
+    if (part + (count - 1) * divided == turns() - 1) share_tiles -= turns() * kTurn - (tiles - end);
   }
 
   // Tokens that a block takes of one unit, at most; the same for all blocks.
@@ -127,7 +137,7 @@ struct Even {
     of.sequence = p.units.divide(index);
     of.unit = index - of.sequence * static_cast<int>(p.units.value);
     of.len = len;
-    of.first = is_whole ? 0 : is_end ? tiles - end : part;
+    of.first = is_whole ? 0 : is_end ? tiles - end : part * kTurn;
     of.step = is_whole || is_end ? 1 : divided;
     of.tiles = is_whole ? tiles : share_tiles;
     of.row = is_whole || parts() == 1 ? kNoSlot : of_cut * parts() + part;

@@ -70,16 +70,23 @@ struct Ahead {
     return has_queries(piece) && piece.step == step && piece.token<Shape>(this_warp()) == token;
   }
 
-  template <class Shape, class Copy, class Warp>
-  __device__ void ask(const TensorParams& p, const Piece& piece, Copy& copy,
-                      const Stages<Shape>& stages, Warp& warp) {
+  // Before anything may be read.
+  template <class Shape, class Copy>
+  __device__ void aim(const Piece& piece, const Copy& copy) {
     if (piece.tiles_of<Shape>(this_warp()) <= 0) return;
     asked = true;
     sequence = piece.sequence;
     unit = piece.unit;
     token = piece.token<Shape>(this_warp());
     step = piece.step;
-    places.begin(copy, steps_of<Shape>(piece));
+    places.aim(copy, steps_of<Shape>(piece));
+  }
+
+  template <class Shape, class Copy, class Warp>
+  __device__ void ask(const TensorParams& p, Copy& copy, const Stages<Shape>& stages, Warp& warp) {
+    if (!asked) return;
+    const Piece piece = {sequence, unit};
+    places.begin(copy, places.at);
     if (Places::kPaged) ask_queries(warp, p, piece);  // while page ids are on their way
     places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(p, unit));
     if (!Places::kPaged) ask_queries(warp, p, piece);
@@ -181,6 +188,13 @@ struct Feed {
       places.settle(copy, piece.len);
     } else {
       wait_for_previous();
+    }
+    // The guess was right, so the second tile is known, too (as in ask_second).
+    if (Shape::kStages > 1 && !Places::kPaged && same && !primed && left > 1) {
+      primed = true;
+      places.issue(copy, stages.keys(1), stages.values(1), 1, head);
+      ++coming;
+      --left;
     }
     if (another) begin(piece);
     if (Places::kPaged) meanwhile();  // page ids are on their way

@@ -110,8 +110,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   // The first tile, before the length: the right one, however long the sequence is, unless it is
   // too short for as many parts.
   Piece first;
-  if (Copy::kBoxes && p.may_be_longest && is_reader() && Even::Cursor(even).next(first))
-    ahead.ask(p, first, copy, room.warp_ring(), warp);
+  if (p.may_be_longest && is_reader() && Even::Cursor(even).next(first))
+    ahead.template aim<Shape>(first, copy);
+  ahead.ask(p, copy, room.warp_ring(), warp);
   const int len = lengths.checked(asked);
   if (len > 0) {
     even.take_length(p, len);
@@ -133,26 +134,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
-  wait_for_previous();
-  const Lengths lengths(p);
-  const int asked = lengths.ask();
   Attention<E, Shape> warp;
   Ahead<Places> ahead{Places(p)};
   // The first tile, before the lengths: the right one if they are equal, and where the block begins
   // alike if they differ.  Where they have to differ it is the one for that.
   const bool alike = even.begins_alike();
-  if (Copy::kBoxes && is_reader()) {
-    Piece first;
-    bool any;
-    if (p.even && (alike || p.may_be_longest)) {
-      any = Even::Cursor(even).next(first);
-    } else {
-      const Lead lead(p);
-      any = lead.any;
-      first = lead.longest();
+  if constexpr (Copy::kBoxes) {
+    if (is_reader()) {
+      Piece first;
+      bool any;
+      if (p.even && (alike || p.may_be_longest)) {
+        any = Even::Cursor(even).next(first);
+      } else {
+        const Lead lead(p);
+        any = lead.any;
+        first = lead.longest();
+      }
+      if (any) ahead.template aim<Shape>(first, copy);
     }
-    if (any) ahead.ask(p, first, copy, room.warp_ring(), warp);
   }
+  const Lengths lengths(p);
+  lengths.prefetch_all(kThreads / 2);
+  wait_for_previous();
+  const Lengths::Asked asked = lengths.ask();
+  if constexpr (Copy::kBoxes) ahead.ask(p, copy, room.warp_ring(), warp);
   const Survey found = survey(lengths, Quanta(p), asked);
   if (Copy::kBoxes && p.even && alike && is_reader()) {
     const Lead lead(p);
@@ -173,6 +178,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
+// Whether blocks begin with a first node: in pages, where the way to the first tile is long. Larger
+// groups have no registers left for it.
+template <class Shape, class Copy, class Places>
+constexpr bool kLeadsSplits = Copy::kBoxes && Places::kPaged && Shape::kHeads == 8;
+
 // Splits that the plan fixes.
 template <class E, class Shape, class Copy, class Places>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -181,11 +191,21 @@ __global__ void __launch_bounds__(kThreads, 1)
   const Room<Shape> room(shared_memory());
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
-  if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
-  const Lengths lengths(p);
-  const Splits splits(p, survey(lengths, Quanta(p), lengths.ask()));
   Attention<E, Shape> warp;
-  read_all<E>(splits, Work<Splits>(splits), copy, Ahead<Places>(Places(p)), warp, room, meeting);
+  Ahead<Places> ahead{Places(p)};
+  constexpr bool kLeads = kLeadsSplits<Shape, Copy, Places>;
+  if constexpr (kLeads) {
+    const FirstNode first(p);
+    if (is_reader() && first.any) ahead.template aim<Shape>(first.longest(p), copy);
+  }
+  const Lengths lengths(p);
+  lengths.prefetch_all(kThreads / 2);
+  if (p.kv_lens != nullptr || Places::kPaged) wait_for_previous();  // else before the first tile
+  const Lengths::Asked asked = lengths.ask();
+  if constexpr (kLeads) ahead.ask(p, copy, room.warp_ring(), warp);
+  using Deal = SplitsDeal<kLeads>;
+  const Deal splits(p, survey(lengths, Quanta(p), asked));
+  read_all<E>(splits, Work<Deal>(splits), copy, ahead, warp, room, meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

@@ -79,8 +79,12 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.first_whole = rounds.left_over;
   p.cut_blocks = rounds.left_over * rounds.parts;
   p.parts = make_divisor(rounds.parts);
-  p.part_tiles = (p.tiles - rounds.end_tiles) / rounds.parts;
-  p.part_rest = (p.tiles - rounds.end_tiles) % rounds.parts;
+  const int32_t cut_tiles = p.tiles - rounds.end_tiles;
+  const int32_t turns = turns_of(cut_tiles);
+  p.part_turns = turns / rounds.parts;
+  p.part_rest = turns % rounds.parts;
+  p.last_part = (turns - 1) % rounds.parts;
+  p.last_lacks = turns * kTurn - cut_tiles;
   p.end_tiles = rounds.end_tiles;
   p.ends = rounds.ends;
   p.ends_rest = rounds.left_over - rounds.spare * (rounds.ends - 1);
@@ -117,6 +121,8 @@ inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
   p.fixed = split_len != 0;
   p.step_rows = static_cast<int32_t>(schedule.grid / p.units.value);
   p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
+  // If the kernel leads any.  Of the first 32 only: each lane knows one of their lengths.
+  p.led = p.kv_lens == nullptr ? 0 : std::min({p.batch, 32, p.step_rows});
   if (!p.fixed) return;
   p.split_len = make_divisor(split_len);
   p.grid = make_divisor(schedule.grid);

@@ -54,8 +54,10 @@ struct EvenParams {
   int32_t first_whole;  // unit, after those left over
   int32_t cut_blocks;   // blocks that have a part
   Divisor parts;        // of a unit left over, beside its end
-  int32_t part_tiles;   // of each
+  int32_t part_turns;   // of each, at least: turns of kTurn tiles
   int32_t part_rest;    // parts that have one more
+  int32_t last_part;    // has the last turn,
+  int32_t last_lacks;   // which lacks so many tiles
   int32_t end_tiles;    // of the end, which other blocks take; 0: they take none
   int32_t ends;         // for such a block
   int32_t ends_rest;    // the first blocks; others have one fewer
@@ -109,6 +111,7 @@ struct TensorParams : EvenParams {
   int32_t split_tiles;
   Divisor grid;        // blocks
   int32_t levels;      // of their tree, that a block may fold
+  int32_t led;         // sequences whose first nodes are dealt before all others
   int32_t step_rows;   // from one node of a block to its next one:
   int32_t step_units;  // step_rows * units + step_units = blocks
 

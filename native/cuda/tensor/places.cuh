@@ -29,6 +29,11 @@ struct RowPlaces {
   __device__ void begin(const Copy&, const Steps& steps) {
     at = steps;
   }
+  // What can be known of begin() before anything may be read.
+  template <class Copy>
+  __device__ void aim(const Copy&, const Steps& steps) {
+    at = steps;
+  }
 
   template <class Copy>
   __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
@@ -65,12 +70,16 @@ struct PageLookUp {
     return static_cast<unsigned>(token) < static_cast<unsigned>(at.len);
   }
 
+  __device__ const int32_t* entry(int index) const {
+    return p.page_table + (at.sequence * p.page_table_stride + index);
+  }
+
   __device__ void look_up(int first, bool mine) {
     token = mine ? first : at.len;
     page = -1;
     if (!is_live()) return;
     const int index = p.page.divide(token);
-    page = p.page_table[at.sequence * p.page_table_stride + index];
+    page = *entry(index);
     slot = token - index * static_cast<int>(p.page.value);
   }
 
@@ -162,6 +171,13 @@ struct BoxPages : PageLookUp {
   __device__ void begin(const Copy& copy, const Steps& steps) {
     at = steps;
     look_up_tiles(copy);
+  }
+  // The entry of the first tile, into L2.
+  template <class Copy>
+  __device__ void aim(const Copy&, const Steps& steps) {
+    at = steps;
+    token = at.token;
+    if (threadIdx.x % 32 == 0 && is_live()) prefetch(entry(p.page.divide(token)));
   }
 
   template <class Copy>

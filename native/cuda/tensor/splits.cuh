@@ -1,9 +1,10 @@
 // Units cut at tokens that the plan fixes, whatever the lengths: the deal of batch-invariant plans.
 //
 // The splits of a unit are the leaves of a tree (tree.cuh); a node is as many neighbours as a block
-// folds by itself.  Nodes in the order of memory (sequence, node, unit) go round the blocks.
-// Nodes are few on purpose: the partial results of many would take more of the memory's time than
-// they save.
+// folds by itself.  Nodes in the order of memory (sequence, node, unit) go round the blocks. Before
+// that, where lengths are on the device, a block may take the first node of the unit of its own
+// number, which is known before any length is.  Nodes are few on purpose: the partial results of
+// many would take more of the memory's time than they save.
 #pragma once
 
 #include "core/split.h"
@@ -17,6 +18,35 @@ struct NodeRows {
   int level;
 
   __device__ int operator()(int, int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
+};
+
+// Of a sequence, in the line of those that go round.
+struct LineRows {
+  NodeRows nodes;
+  int led;
+
+  __device__ int operator()(int sequence, int len) const {
+    return nodes(sequence, len) - (sequence < led ? 1 : 0);
+  }
+};
+
+// The unit whose first node this block reads.
+struct FirstNode {
+  bool any;
+  int sequence;
+  int unit;
+
+  __device__ explicit FirstNode(const TensorParams& p) {
+    const int block = static_cast<int>(blockIdx.x), units = static_cast<int>(p.units.value);
+    any = block < p.led * units;
+    sequence = p.units.divide(block);
+    unit = block - sequence * units;
+  }
+
+  // If it were as long as it may be.
+  __device__ Piece longest(const TensorParams& p) const {
+    return {sequence, unit, p.kv_len, 0, 1, Quanta(p).tiles(p.kv_len), 0, 0};
+  }
 };
 
 // What every thread knows of the launch as a whole.
@@ -46,39 +76,70 @@ struct Splits {
   __device__ Window next_window(const Window& shown, int rows_before) const {
     return show_next(rows(), Lengths(p), shown.base + 32, rows_before);
   }
+};
+
+// The deal itself; kLeads: blocks may have a first node.
+template <bool kLeads>
+struct SplitsDeal : Splits {
+  using Splits::Splits;
+
+  __device__ int led() const { return kLeads ? p.led : 0; }
+  __device__ LineRows line() const { return {rows(), led()}; }
 
   // Steps through the nodes of this block.  Cheap enough to keep two: one for the loads, which run
   // ahead, and one for the arithmetic.  By whole warps.
   struct Cursor {
-    const Splits& deal;
-    int row;
+    const SplitsDeal& deal;
+    int row;  // in the line; kFirst before that
     int unit;
     Window shown;
 
-    __device__ explicit Cursor(const Splits& all) : deal(all), shown(all.first_window()) {
-      row = all.p.units.divide(static_cast<int>(blockIdx.x));
-      unit = static_cast<int>(blockIdx.x) - row * all.units();
+    static constexpr int kFirst = -1;
+
+    __device__ explicit Cursor(const SplitsDeal& all)
+        : deal(all), shown(show(all.line(), all.p.batch, 0, all.survey.first, 0)) {
+      begin_line();
+      if (kLeads && FirstNode(all.p).any) row = kFirst;
+    }
+
+    // The blocks that have no first node come first.
+    __device__ void begin_line() {
+      const int with_first = deal.led() * deal.units();
+      const int block = static_cast<int>(blockIdx.x);
+      const int place = block - with_first + (block < with_first ? static_cast<int>(gridDim.x) : 0);
+      row = deal.p.units.divide(place);
+      unit = place - row * deal.units();
     }
 
     __device__ static bool sees(int) { return true; }
     __device__ bool next(Piece& piece) {
+      if (kLeads && row == kFirst) {
+        const FirstNode of(deal.p);
+        const Window::Entry found = shown.entry(of.sequence);
+        const int before = found.end - deal.line()(found.sequence, found.len);
+        piece = node(found, of.unit, 0, before + found.sequence);
+        begin_line();
+        return true;
+      }
       for (int rows = shown.rows(); row >= rows; rows = shown.rows()) {
         if (shown.base + 32 >= deal.p.batch) return false;
-        shown = deal.next_window(shown, rows);
+        shown = show_next(deal.line(), Lengths(deal.p), shown.base + 32, rows);
       }
       const Window::Entry found = shown.find(row);
-      piece.sequence = found.sequence;
-      piece.unit = unit;
-      piece.len = found.len;
-      piece.row = row;
-      piece.parts = deal.nodes(found.len);
-      const int node = row - (found.end - piece.parts);
-      const int node_tiles = deal.p.split_tiles << deal.level;
-      piece.first = node * node_tiles;
-      piece.step = 1;
-      piece.tiles = min(node_tiles, Quanta(deal.p).tiles(found.len) - piece.first);
+      const int of_line = row - (found.end - deal.line()(found.sequence, found.len));
+      const bool after_first = found.sequence < deal.led();
+      piece = node(found, unit, of_line + (after_first ? 1 : 0),
+                   row + min(found.sequence + 1, deal.led()));
       advance();
       return true;
+    }
+
+    // Number `index` of a sequence, in row `row` of all nodes in memory.
+    __device__ Piece node(const Window::Entry& of, int of_unit, int index, int row) const {
+      const int node_tiles = deal.p.split_tiles << deal.level;
+      const int begin = index * node_tiles;
+      const int tiles = min(node_tiles, Quanta(deal.p).tiles(of.len) - begin);
+      return {of.sequence, of_unit, of.len, begin, 1, tiles, row, deal.nodes(of.len)};
     }
 
     __device__ void advance() {

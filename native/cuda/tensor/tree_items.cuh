@@ -127,7 +127,9 @@ struct AnyTreeItems {
   }
 };
 
-// Calls take(item) for all items of this block, in one place.
+// Calls take(item) for all items of this block, in one place.  The last block takes the first item:
+// the first blocks may have read a node more than the others, and the first items may be those of a
+// long sequence, whose nodes are there early.
 template <class Take>
 __device__ inline void for_each_item(const Splits& deal, const Take& take) {
   const int most = deal.nodes(deal.survey.longest);
@@ -138,7 +140,7 @@ __device__ inline void for_each_item(const Splits& deal, const Take& take) {
   if (!even) differ.begin();
   TreeItem found;
 #pragma unroll 1
-  for (int item = static_cast<int>(blockIdx.x);
+  for (int item = static_cast<int>(gridDim.x - 1 - blockIdx.x);
        even ? same.find(item, found) : differ.find(item, found);
        item += static_cast<int>(gridDim.x))
     take(found);

@@ -3,7 +3,7 @@
 // A unit is one key/value head (and one block of query heads) of one sequence.  Units are dealt to
 // the blocks of a persistent grid in one of three ways:
 //   parts    (even.cuh) every length the same: whole units in equal rounds; each one left over is
-//            cut into parts whose tiles interleave, so that neighbours read neighbouring memory;
+//            cut into parts whose turns interleave, so that neighbours read neighbouring memory;
 //   spans    (spans.cuh) lengths differ: the tiles of all sequences in a row, cut into equal spans;
 //   splits   (splits.cuh) the plan fixes the splits: neighbouring ones make a node, and the nodes
 //            go round the blocks.
@@ -11,6 +11,7 @@
 
 #include <climits>
 
+#include "cuda/device/memory.cuh"
 #include "cuda/device/warp.cuh"
 #include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/params.h"
@@ -22,7 +23,8 @@ constexpr int kBadLen = -1;
 // In spans, a new sequence takes a block as long as this many tiles more.
 constexpr int kBeginning = 1;
 
-// Tiles first, first + step, ... of one unit.
+// Turns of neighbouring tiles, one for each warp, of one unit: those from tile `first` on, and of
+// the turns that follow every `step`-th.
 struct Piece {
   int sequence;
   int unit;  // of the sequence
@@ -38,7 +40,7 @@ struct Piece {
   // The first token of a warp.
   template <class Shape>
   __device__ int token(int warp) const {
-    return (first + step * warp) * Shape::kTile;
+    return (first + warp) * Shape::kTile;
   }
   template <class Shape>
   __device__ int tiles_of(int warp) const {
@@ -122,12 +124,30 @@ struct Lengths {
   __device__ int of(int sequence) const {
     return on_device == nullptr ? one : checked(on_device[sequence]);
   }
-  // As they are in memory, asked for early: the first one, and that of the sequence of this lane's
-  // number.
+  // By the threads from number `first` of the block on: into L2, before they may be read.
+  __device__ void prefetch_all(int first) const {
+    const int words = 32 * (static_cast<int>(threadIdx.x) - first);  // of a line
+    if (on_device == nullptr || words < 0) return;
+    for (int b = words; b < batch; b += 32 * (static_cast<int>(blockDim.x) - first))
+      prefetch(on_device + b);
+  }
+
+  // As they are in memory, asked for before tiles are, because behind those they would come late:
+  // the first one, or those of this lane, every 32nd.
+  static constexpr int kAsked = 8;
+  struct Asked {
+    int len[kAsked];
+  };
   __device__ int ask_first() const { return on_device == nullptr ? one : *on_device; }
-  __device__ int ask() const {
+  __device__ Asked ask() const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    return on_device == nullptr ? one : lane < batch ? on_device[lane] : 0;
+    Asked asked;
+    asked.len[0] = on_device == nullptr ? one : lane < batch ? on_device[lane] : 0;
+    if (on_device == nullptr || batch <= 32) return asked;
+#pragma unroll
+    for (int i = 1; i < kAsked; ++i)
+      asked.len[i] = lane + 32 * i < batch ? on_device[lane + 32 * i] : 0;
+    return asked;
   }
 };
 
@@ -152,32 +172,42 @@ struct Quanta {
 // instructions in a row; so what few launches need stands aside, in functions that are called.
 // They get values: a reference to the parameters would be read as memory, word after word.
 struct LengthSums {
-  int low;
-  int high;
-  int quanta;
+  int low = INT_MAX;
+  int high = INT_MIN;
+  int quanta = 0;
+
+  __device__ void add(int len, const Quanta& of) {
+    low = min(low, len);
+    high = max(high, len);
+    quanta += of.of(len);
+  }
 };
 
-// Of the sequences of this lane from the 33rd on.
+// Of the sequences of this lane beyond those that were asked for.
 static __device__ __noinline__ LengthSums sum_lengths(Lengths lengths, Quanta quanta) {
-  LengthSums sums = {INT_MAX, INT_MIN, 0};
+  LengthSums sums;
+  const int first = static_cast<int>(threadIdx.x) % 32 + 32 * Lengths::kAsked;
 #pragma unroll 4
-  for (int b = static_cast<int>(threadIdx.x) % 32 + 32; b < lengths.batch; b += 32) {
-    const int len = lengths.of(b);
-    sums.low = min(sums.low, len);
-    sums.high = max(sums.high, len);
-    sums.quanta += quanta.of(len);
-  }
+  for (int b = first; b < lengths.batch; b += 32)
+    sums.add(lengths.of(b), quanta);
   return sums;
 }
 
 // `asked`: what ask() gave.  By whole warps, each for itself.
-__device__ inline Survey survey(const Lengths& lengths, const Quanta& quanta, int asked) {
+__device__ inline Survey survey(const Lengths& lengths, const Quanta& quanta,
+                                const Lengths::Asked& asked) {
   const int one = lengths.one;
   if (lengths.on_device == nullptr) return {one, one, lengths.batch * quanta.of(one), one};
-  const int first = lengths.checked(asked);
-  const bool there = static_cast<int>(threadIdx.x) % 32 < lengths.batch;
-  LengthSums all = {there ? first : INT_MAX, there ? first : INT_MIN, there ? quanta.of(first) : 0};
+  const int first = lengths.checked(asked.len[0]);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  LengthSums all;
+  if (lane < lengths.batch) all.add(first, quanta);
   if (lengths.batch > 32) {
+#pragma unroll
+    for (int i = 1; i < Lengths::kAsked; ++i)
+      if (lane + 32 * i < lengths.batch) all.add(lengths.checked(asked.len[i]), quanta);
+  }
+  if (lengths.batch > 32 * Lengths::kAsked) {
     const LengthSums others = sum_lengths(lengths, quanta);
     all = {min(all.low, others.low), max(all.high, others.high), all.quanta + others.quanta};
   }

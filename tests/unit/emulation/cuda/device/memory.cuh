@@ -16,6 +16,8 @@ T load_relaxed(const T* source) {
   return *source;
 }
 
+inline void prefetch(const void*) {}
+
 inline char* shared_memory() {
   return emulation::shared_begin();
 }
