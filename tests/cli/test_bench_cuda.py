@@ -223,6 +223,22 @@ def test_a_line_survives_what_fails(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -
     assert "flashdec kv_len" in paged.left_out
 
 
+def test_l2_is_cleared_before_every_sample(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    monkeypatch.setattr(Measurer, "_clear_l2", lambda self: happened.append("clear"))
+    seconds = Replayed.seconds
+
+    def recorded(self: Replayed) -> float:
+        happened.append("sample")
+        return seconds(self)
+
+    monkeypatch.setattr(Replayed, "seconds", recorded)
+    measurer = Measurer(gpu, Pool(gpu, pool_bytes([DENSE])))
+    found = measurer.measure(DENSE, selected(["default", "kv-len"], []), nothing)
+    assert len(found.rows) == 3
+    assert happened == ["clear", "sample"] * (3 * ROUNDS)
+
+
 def test_a_line_that_cannot_be_laid_out_is_a_failure(gpu: Gpu) -> None:
     measurer = Measurer(gpu, Pool(gpu, 256))
     found = measurer.measure(DENSE, selected(["default"], []), nothing)

@@ -21,6 +21,7 @@ _NEEDS = {
     "and bench compiles its read kernels with it",
 }
 _LONGEST_REASON = 160
+_TIMES_L2 = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Gpu:
     l2_bytes: int
     memory_bytes: int
     driver: str
+
+    @property
+    def cleared_bytes(self) -> int:
+        """What is zeroed between contenders: L2 holds nothing else then."""
+        return _TIMES_L2 * self.l2_bytes
 
     def element(self, dtype: DType) -> Any:
         """Return torch's name of an element type."""

@@ -30,7 +30,8 @@ def header(gpu: Gpu, rounds: int) -> str:
             f"{gpu.name}, {gpu.multiprocessors} multiprocessors, driver {gpu.driver or 'unknown'}",
             software,
             f"launches in a replayed CUDA graph, one per copy of the cache, "
-            f"{ROTATION_BYTES / 2**30:.0f} GiB of copies or 256; median of {rounds} replays",
+            f"{ROTATION_BYTES / 2**30:.0f} GiB of copies or 256; median of {rounds} replays, L2 "
+            "cleared before each",
             "",
             _COLUMNS,
             "─" * len(_COLUMNS),
@@ -148,7 +149,11 @@ def to_json(gpu: Gpu, empty_us: float, results: list[LineResult], settings: dict
         "gpu": gpu.to_dict(),
         "host": machine().to_dict(),
         "versions": versions(*_PACKAGES),
-        "settings": {"rotation_bytes": ROTATION_BYTES, **settings},
+        "settings": {
+            "rotation_bytes": ROTATION_BYTES,
+            "cleared_bytes": gpu.cleared_bytes,
+            **settings,
+        },
         "empty_us": round(empty_us, 3),
         "lines": [_line_json(result) for result in results],
     }
