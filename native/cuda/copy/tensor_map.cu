@@ -23,14 +23,6 @@ cuuint64_t stride_bytes(int64_t extent, int64_t stride) {
   return extent > 1 ? static_cast<cuuint64_t>(stride) * 2 : 16;
 }
 
-// What of a line comes to L2 with what is asked for: all of it, unless rows end within lines, where
-// the rest belongs to another head, whose block asks for it at another time.
-CUtensorMapL2promotion promotion_of(const Cache& cache) {
-  constexpr int64_t kLine = 128;
-  const bool whole_lines = cache.dim * 2 % kLine == 0;
-  return whole_lines ? CU_TENSOR_MAP_L2_PROMOTION_L2_128B : CU_TENSOR_MAP_L2_PROMOTION_NONE;
-}
-
 void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int box_tokens,
             bool whole) {
   const int64_t tokens = problem.paged() ? problem.page_size : problem.max_kv_len;
@@ -52,7 +44,7 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
   const CUresult result =
       driver().encode_tiled(map, type, 5, const_cast<void*>(cache.base), extents, strides, box,
                             steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                            promotion_of(cache), CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     refuse(FLASHDEC_CUDA_ERROR,
            "%s cannot be described to the copy engine (CUDA driver error %d; strides of %lld, %lld "
