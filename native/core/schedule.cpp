@@ -14,8 +14,8 @@ constexpr int64_t kLeastBalancedSplit = 64;
 // The combine reads every split of a row in turn; beyond this it would show.
 constexpr int64_t kMostBalancedSplits = 128;
 
-// Bytes a second.  A memory as slow as an H100's (3.35e12) serves long stretches a little faster if
-// they stay in L2; one as fast as an H200's (4.92e12) a good deal slower (docs/kernels.md).
+// Bytes a second, between an H100's memory (3.35e12) and an H200's (4.92e12), which serve the same
+// multiprocessors best in different ways (docs/kernels.md).
 constexpr int64_t kFastMemory = 4'000'000'000'000;
 
 // The heads of a cache are neighbours in memory, so blocks that read the same tokens of several
@@ -38,7 +38,7 @@ Schedule grid_of(const Problem& problem, const Kernel& kernel, const CudaDevice&
   schedule.grid = device.sm_count * kernel.blocks_per_sm;
   schedule.heads = std::min(problem.group, kernel.heads);
   schedule.team = team_of(problem.kv_heads * ceil_div(problem.group, kernel.heads), schedule.grid);
-  schedule.keeps_long = device.memory_bandwidth < kFastMemory ? 1 : 0;
+  schedule.slow_memory = device.memory_bandwidth < kFastMemory ? 1 : 0;
   return schedule;
 }
 

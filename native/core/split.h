@@ -10,14 +10,14 @@ namespace flashdec {
 
 // Which part of the work is one split.  A plan fixes it; lengths are only known when it runs.
 struct Schedule {
-  int64_t max_splits;  // splits of a sequence of max_kv_len tokens, at most
-  int64_t split_len;   // tokens in a split; 0: decided from the lengths when the plan runs
-  int64_t tile;        // splits begin at multiples of it
-  int64_t grid;        // blocks of a kernel that deals tiles to them itself; 0: of other kernels
-  int64_t heads;       // query heads that such a block takes at a time
-  int64_t team;        // blocks that walk the same tokens together, each for another head
-  int64_t levels;      // such a block may fold 2^levels neighbouring splits of split_len
-  int64_t keeps_long;  // 1: what it reads in long stretches may stay in L2 (cuda/tensor/)
+  int64_t max_splits;   // splits of a sequence of max_kv_len tokens, at most
+  int64_t split_len;    // tokens in a split; 0: decided from the lengths when the plan runs
+  int64_t tile;         // splits begin at multiples of it
+  int64_t grid;         // blocks of a kernel that deals tiles to them itself; 0: of other kernels
+  int64_t heads;        // query heads that such a block takes at a time
+  int64_t team;         // blocks that walk the same tokens together, each for another head
+  int64_t levels;       // such a block may fold 2^levels neighbouring splits of split_len
+  int64_t slow_memory;  // 1: the multiprocessors can ask for more than it has (cuda/tensor/)
 };
 
 // Tokens in each split (but the last) of a sequence of `len` tokens.

@@ -34,6 +34,8 @@ struct Records {
   int32_t deal;  // 0: one length that the host knows, 1: one on the device, 2: spans, 3: splits
   int32_t grid;
   int32_t keeps;  // K and V may stay in L2
+  int64_t load;   // tiles that all warps say they have to read
+  int64_t all;    // and that each says all have
 };
 
 bool is_first_lane() {
@@ -56,6 +58,16 @@ void record_pieces(const Deal& deal, typename Deal::Cursor cursor, Records* out)
   }
 }
 
+template <class Deal>
+void record_load(const Deal& deal, Records* out) {
+  if (!is_first_lane()) return;
+  for (int warp = 0; warp < kWarps; ++warp) {
+    const Load load = deal.load(warp);
+    out->load += load.mine;
+    out->all = load.all;
+  }
+}
+
 void record_fold(Records* out, const FoldRecord& fold) {
   if (!is_first_lane()) return;
   if (out->fold_count < out->most_folds) out->folds[out->fold_count] = fold;
@@ -73,6 +85,7 @@ void record_cut(const Piece& piece, const Cut& cut, const Shares& shares, Record
 
 void run_even(const Even& even, const Shares& shares, Records* out) {
   record_pieces(even, Even::Cursor(even), out);
+  record_load(even, out);
   if (even.reduces()) record_cut(even.piece(-1), even.shared(), shares, out);
 }
 
@@ -92,6 +105,7 @@ void run_spans(const Spans& spans, Records* out) {
 template <class Deal>
 void run_splits(const Deal& splits, Records* out) {
   record_pieces(splits, typename Deal::Cursor(splits), out);
+  record_load(splits, out);
   for_each_item(splits, [&](const TreeItem& item) {
     const int begin = item.share << item.each_log;
     const int quads =
@@ -145,6 +159,7 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     out->grid = static_cast<int32_t>(even ? even_blocks(launch, lean) : plan.schedule.grid);
     out->keeps = even ? lean.keeps : params.keeps;
     out->deal = out->piece_count = out->fold_count = 0;
+    out->load = out->all = 0;
     const auto blocks = static_cast<unsigned>(out->grid);
     for (unsigned block = 0; block < blocks; ++block) {
       const std::string problem = emulation::run({1, 32, 0, block, blocks}, block, [&] {

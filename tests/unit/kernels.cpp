@@ -39,13 +39,20 @@ void add_kernel(void (*kernel)(Args...)) {
   };
 }
 
+template <class E, class Shape, class Copy, class Places>
+void add_one_split() {
+  add_kernel(one_split<E, Shape, Copy, Places, NoPace>);
+  add_kernel(one_split<E, Shape, Copy, Places, Pace<Shape>>);
+}
+
 template <class E, class Shape, class Copy>
 void add_split_kernels() {
-  add_kernel(even_split<E, Shape, Copy>);
+  add_kernel(even_split<E, Shape, Copy, NoPace>);
   add_kernel(lengths_split<E, Shape, Copy, RowPlaces>);
   if constexpr (Copy::kBoxes) {
-    add_kernel(one_split<E, Shape, Copy, RowPlaces>);
-    add_kernel(one_split<E, Shape, Copy, Pages<Shape, Copy>>);
+    add_kernel(even_split<E, Shape, Copy, EvenPace<Shape>>);
+    add_one_split<E, Shape, Copy, RowPlaces>();
+    add_one_split<E, Shape, Copy, Pages<Shape, Copy>>();
   }
   add_kernel(fixed_split<E, Shape, Copy, RowPlaces>);
   add_kernel(lengths_split<E, Shape, Copy, Pages<Shape, Copy>>);
@@ -102,6 +109,11 @@ RUN(bf16_d192_h8, __nv_bfloat16, 192, 8)
 
 extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together) {
   flashdec::cuda::settings = {seed, refuses_together != 0, 0};
+}
+// Of all launches: tiles that paced warps have counted, and how often one has waited for others.
+extern "C" void unit_pace(uint32_t* tiles, uint32_t* stalls) {
+  *tiles = flashdec::cuda::tiles_read;
+  *stalls = flashdec::cuda::stalls / 32;
 }
 extern "C" int32_t unit_launches() {
   return flashdec::cuda::settings.launches;

@@ -43,6 +43,8 @@ class Records(ctypes.Structure):
         ("deal", ctypes.c_int32),
         ("grid", ctypes.c_int32),
         ("keeps", ctypes.c_int32),
+        ("load", ctypes.c_int64),
+        ("all", ctypes.c_int64),
     ]
 
 
@@ -96,15 +98,15 @@ def records(core: Any, planned: Planned, run: Run) -> Records:
     return out
 
 
-def deal(core: Any, planned: Planned, run: Run) -> tuple[int, dict[tuple[int, int], Unit]]:
-    """Which deal it is, and every unit of the launch."""
+def deal(core: Any, planned: Planned, run: Run) -> tuple[Records, dict[tuple[int, int], Unit]]:
+    """What is known of the launch, and every unit of it."""
     out = records(core, planned, run)
     units: dict[tuple[int, int], Unit] = defaultdict(Unit)
     for piece in out.pieces[: out.piece_count]:
         units[piece.sequence, piece.unit].pieces.append(piece)
     for fold in out.folds[: out.fold_count]:
         units[fold.sequence, fold.unit].folds.append(fold)
-    return out.deal, units
+    return out, units
 
 
 def slots_of_workspace(planned: Planned, run: Run) -> int:
@@ -117,7 +119,7 @@ def check(core: Any, run: Run) -> int:
     """All that must hold for a launch; returns which deal it was."""
     planned = plan(core, run.machine, run.desc, **run.wishes)
     assert planned.kernel.persistent
-    kind, units = deal(core, planned, run)
+    out, units = deal(core, planned, run)
     batch = run.desc["batch"]
     per_sequence = run.units_of_a_sequence(planned)
     assert set(units) == {(b, u) for b in range(batch) for u in range(per_sequence)}
@@ -146,7 +148,18 @@ def check(core: Any, run: Run) -> int:
         check_folds(found.folds, slots, run.quads(planned, unit))
     if used:
         assert max(used) < slots_of_workspace(planned, run)
-    return kind
+    check_load(out, units)
+    return int(out.deal)
+
+
+def check_load(out: Records, units: dict[tuple[int, int], Unit]) -> None:
+    """What warps say that they have to read, so that they keep in step, is what they read."""
+    tiles = sum(piece.tiles for unit in units.values() for piece in unit.pieces)
+    if out.deal in (EVEN, EVEN_ON_DEVICE):
+        assert out.load == out.all == tiles
+    elif out.deal == SPLITS:  # as much for each; the last split of a sequence may be shorter
+        assert out.all >= tiles
+        assert 0 <= out.all - out.load < TURN * out.grid
 
 
 def check_folds(folds: list[Fold], slots: list[int], quads: int) -> None:

@@ -23,6 +23,7 @@ from flashdec.reference import Exact, error_bound, exact_decode, lse_bound
 
 Array = npt.NDArray[Any]
 DTYPES = {BF16: DType.BFLOAT16, F16: DType.FLOAT16}
+H100, H200 = 3_352_320_000_000, 4_916_736_000_000  # bytes a second
 # dtype, head_dim and groups of the kernels that kernels.cpp has.
 CLASSES = (
     (BF16, (104, 128), (1, 3, 4, 8)),
@@ -54,6 +55,7 @@ class Case:
     split_len: int = 0
     prepared: bool = True
     refuses_together: bool = False
+    memory_bandwidth: int = H100
     seed: int = 1
 
     @property
@@ -135,9 +137,8 @@ def make_plan(library: Any, case: Case) -> Planned:
         "q_dtype": case.dtype, "kv_dtype": case.dtype, "page_size": case.page_size,
         "num_pages": case.batch * case.columns + 3 if case.page_size else 0, "alignment": 16,
     }  # fmt: skip
-    return plan(
-        library, Machine(sm_count=case.blocks), desc, flags=case.flags, split_len=case.split_len
-    )
+    machine = Machine(sm_count=case.blocks, memory_bandwidth=case.memory_bandwidth)
+    return plan(library, machine, desc, flags=case.flags, split_len=case.split_len)
 
 
 def strides(array: Array) -> tuple[int, ...]:
@@ -344,3 +345,50 @@ def test_a_batch_invariant_sequence_has_its_bits_in_any_batch(emulated: Any) -> 
         o_alone, lse_alone = emulate(emulated, alone, one)
         assert np.array_equal(o[b], o_alone[0])
         assert np.array_equal(lse[b], lse_alone[0])
+
+
+def pace(library: Any) -> tuple[int, int]:
+    """Tiles that paced warps have counted, and how often one has waited for the others."""
+    tiles, stalls = ctypes.c_uint32(), ctypes.c_uint32()
+    library.unit_pace(ctypes.byref(tiles), ctypes.byref(stalls))
+    return tiles.value, stalls.value
+
+
+@pytest.mark.parametrize(
+    ("lengths", "more"),
+    [
+        (3300, {}),  # the host knows it
+        ((3300,), {}),
+        ((3170,), {"page_size": 16}),
+        ((1700,) * 2, {"batch": 2, "page_size": 16}),
+        (3300, {"flags": BATCH_INVARIANT, "split_len": 128}),
+    ],
+)
+def test_warps_keep_in_step(emulated: Any, lengths: Any, more: dict[str, Any]) -> None:
+    """Those that are ahead wait, which moves no bit; the code without tensor copies never does."""
+    one = replace(USUAL, batch=1, kv_heads=1, max_kv_len=3300, blocks=1)
+    case = replace(one, lengths=lengths, **more)
+    arrays, exact = make_arrays(case, np.random.default_rng(9))
+    before, waits = pace(emulated)
+    o, lse = emulate(emulated, case, arrays)
+    counted, waited = pace(emulated)
+    check(case, o, lse, exact)
+    tiles = sum(-(-length // 32) for length in np.broadcast_to(lengths, (case.batch,)))
+    assert tiles - 4 * 3 < counted - before <= tiles
+    assert waited > waits
+    o_sm80, lse_sm80 = emulate(emulated, replace(case, flags=case.flags | NO_SM90A), arrays)
+    assert pace(emulated) == (counted, waited)
+    assert np.array_equal(o, o_sm80)
+    assert np.array_equal(lse, lse_sm80)
+
+
+@pytest.mark.parametrize(("tokens", "memory_bandwidth"), [(3000, H100), (3300, H200)])
+def test_who_is_not_paced(emulated: Any, tokens: int, memory_bandwidth: int) -> None:
+    """Short runs; and those of a memory that could serve more than is asked for."""
+    case = replace(
+        USUAL, batch=1, kv_heads=1, max_kv_len=tokens, blocks=1, lengths=tokens,
+        memory_bandwidth=memory_bandwidth,
+    )  # fmt: skip
+    before = pace(emulated)
+    emulate(emulated, case, make_arrays(case, np.random.default_rng(9))[0])
+    assert pace(emulated) == before

@@ -36,6 +36,15 @@ __device__ inline uint2 load_relaxed(const uint2* source) {
   return value;
 }
 
+__device__ inline uint32_t load_relaxed(const uint32_t* source) {
+  uint32_t value;
+  asm volatile("ld.relaxed.gpu.global.b32 %0, [%1];" : "=r"(value) : "l"(source) : "memory");
+  return value;
+}
+__device__ inline void add_relaxed(uint32_t* target, uint32_t value) {
+  asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(target), "r"(value) : "memory");
+}
+
 // Brings a line to L2, where whoever writes to it later writes, too: so this may come before the
 // end of the kernel that does.
 __device__ inline void prefetch(const void* source) {

@@ -108,6 +108,12 @@ struct Even {
     return whole > 0 ? len : int64_t{(tiles - 1) / divided + 1} << tile_log;
   }
 
+  __device__ Load load(int warp) const {
+    const auto of_warp = [warp](int of) { return (of - warp + kTurn - 1) / kTurn; };
+    const int64_t units = p.first_whole + int64_t{whole} * gridDim.x;
+    return {whole * of_warp(tiles) + shares * of_warp(share_tiles), units * tiles};
+  }
+
   // Of a unit left over.
   __device__ int parts() const { return divided + (end > 0 ? 1 : 0); }
   // Whether this block is one of those that make one result of them.

@@ -2,6 +2,8 @@
 // docs/kernels.md derives their shape.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/device/dependency.cuh"
 #include "cuda/tensor/cut_reduce.cuh"
 #include "cuda/tensor/read.cuh"
@@ -9,8 +11,12 @@
 
 namespace flashdec::cuda {
 
+// Where deals are found on the device, they say whether they are paced.
+template <class Shape, class Copy>
+using MaybePaced = std::conditional_t<Copy::kBoxes, Pace<Shape>, NoPace>;
+
 // The half of a block that reads; open() after it has asked for its first tile.
-template <class E, class Shape, class Places, class Deal, class Copy, class Open>
+template <class Pacing, class E, class Shape, class Places, class Deal, class Copy, class Open>
 __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work, Copy& copy,
                             const Ahead<Places>& ahead, Attention<E, Shape>& warp,
                             const Room<Shape>& room, const Open& open) {
@@ -25,17 +31,17 @@ __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work
     copy.wait(0, 0);  // nothing may arrive when the block is gone
   }
   open();
-  Reading<E, Shape, Copy, Loads, Deal>{block, copy, feed, ring, warp}.read_all(work);
+  Reading<E, Shape, Copy, Loads, Deal, Pacing>{block, copy, feed, ring, warp}.read_all(work);
 }
 
 // All that a deal has for this block.
-template <class E, class Shape, class Places, class Deal, class Copy>
+template <class Pacing, class E, class Shape, class Places, class Deal, class Copy>
 __device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
                                 const Ahead<Places>& ahead, Attention<E, Shape>& warp,
                                 const Room<Shape>& room, Meeting<E, Shape>& meeting) {
   Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
-    read<E>(block, work, copy, ahead, warp, room, [&] { meeting.open(); });
+    read<Pacing>(block, work, copy, ahead, warp, room, [&] { meeting.open(); });
   } else {
     meeting.open();
     wait_for_previous();
@@ -58,7 +64,7 @@ __device__ inline void read_spans(const TensorParams& p, const Survey& found, Co
     const Lead lead(p);  // which every warp finds by itself
     Work<Deal> work(deal, lead.any, lead.piece(found));
     if (!lead.any) work.step();
-    read<E>(block, work, copy, ahead, warp, room, [] {});
+    read<NoPace>(block, work, copy, ahead, warp, room, [] {});
   } else {
     const Spans spans(p, found);
     Dealer<Spans> dealer(spans, deal.shelf);
@@ -68,9 +74,13 @@ __device__ inline void read_spans(const TensorParams& p, const Survey& found, Co
   let_next_start();
 }
 
+// Larger groups do better if all look at the same tiles; measured, not understood, and only here.
+template <class Shape>
+using EvenPace = Pace<Shape, Shape::kHeads == 8>;
+
 // Every sequence of one length that the host knows, in rows of the cache.  A short run is bound by
 // how fast its instructions come, so it has a kernel of its own.
-template <class E, class Shape, class Copy>
+template <class E, class Shape, class Copy, class Pacing>
 __global__ void __launch_bounds__(kThreads, 1)
     even_split(const __grid_constant__ EvenParams p,
                const __grid_constant__ typename Copy::Source source) {
@@ -79,7 +89,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Attention<E, Shape> warp;
   const Even even(p);
-  read_all<E>(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room, meeting);
+  read_all<Pacing, E>(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room,
+                      meeting);
   if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
 }
 
@@ -94,7 +105,7 @@ __device__ inline void store_empty(const TensorParams& p, int len) {
 }
 
 // One sequence, whose length is on the device, or in pages: the same deal.
-template <class E, class Shape, class Copy, class Places>
+template <class E, class Shape, class Copy, class Places, class Pacing>
 __global__ void __launch_bounds__(kThreads, 1)
     one_split(const __grid_constant__ TensorParams p,
               const __grid_constant__ typename Copy::Source source) {
@@ -116,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int len = lengths.checked(asked);
   if (len > 0) {
     even.take_length(p, len);
-    read_all<E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    read_all<Pacing, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else {
     if (ahead.asked) copy.wait(0, 0);  // nothing may arrive when the block is gone
@@ -165,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   if (found.common > 0) even.take_length(p, found.common);
   if (are_even(p, found, even)) {
-    read_all<E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    read_all<MaybePaced<Shape, Copy>, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
     if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
   } else if constexpr (Copy::kBoxes) {
     copy.keep(p.keeps_spans);
@@ -173,7 +184,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), {true, true});
   } else {
     const Spans spans(p, found);
-    read_all<E>(spans, Work<Spans>(spans), copy, ahead, warp, room, meeting);
+    read_all<MaybePaced<Shape, Copy>, E>(spans, Work<Spans>(spans), copy, ahead, warp, room,
+                                         meeting);
     if (p.one_launch) reduce_spans<E>(spans, {true, true});
   }
 }
@@ -182,6 +194,11 @@ __global__ void __launch_bounds__(kThreads, 1)
 // groups have no registers left for it.
 template <class Shape, class Copy, class Places>
 constexpr bool kLeadsSplits = Copy::kBoxes && Places::kPaged && Shape::kHeads == 8;
+
+// Whether they are paced; long rows and larger groups have no registers left for that, either.
+template <class Shape, class Copy>
+using MaybePacedSplits =
+    std::conditional_t<Shape::kHeads == 8 && Shape::kPanels <= 2, MaybePaced<Shape, Copy>, NoPace>;
 
 // Splits that the plan fixes.
 template <class E, class Shape, class Copy, class Places>
@@ -205,7 +222,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if constexpr (kLeads) ahead.ask(p, copy, room.warp_ring(), warp);
   using Deal = SplitsDeal<kLeads>;
   const Deal splits(p, survey(lengths, Quanta(p), asked));
-  read_all<E>(splits, Work<Deal>(splits), copy, ahead, warp, room, meeting);
+  read_all<MaybePacedSplits<Shape, Copy>, E>(splits, Work<Deal>(splits), copy, ahead, warp, room,
+                                             meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

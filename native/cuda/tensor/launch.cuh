@@ -21,12 +21,16 @@ void enqueue_split(const Launch& launch, Start start, Params& params) {
 }
 
 // The kernels of launch_any.
-enum Any { kLengths, kFixed, kOne, kAnyKernels };
+enum Any { kLengths, kFixed, kOne, kOnePaced, kAnyKernels };
 
 template <class E, class Shape, class Copy, class Places>
 const void* any_kernel(Any kind) {
-  if constexpr (Copy::kBoxes)
-    if (kind == kOne) return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places>);
+  if constexpr (Copy::kBoxes) {
+    if (kind == kOne)
+      return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places, NoPace>);
+    if (kind == kOnePaced)
+      return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places, Pace<Shape>>);
+  }
   return kind == kFixed ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
                         : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
 }
@@ -37,7 +41,10 @@ void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
   TensorParams params = make_tensor_params(launch, cut);
   void* arguments[] = {&params, &source};
   const bool one = Copy::kBoxes && is_one(launch, params);
-  const Any kind = params.fixed ? kFixed : one ? kOne : kLengths;
+  const Any kind = params.fixed               ? kFixed
+                   : !one                     ? kLengths
+                   : is_paced(launch, params) ? kOnePaced
+                                              : kOne;
   enqueue_split(launch,
                 setups[kind].start(any_kernel<E, Shape, Copy, Places>(kind),
                                    {launch.plan.schedule.grid, kThreads,
@@ -47,15 +54,24 @@ void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
 }
 
 template <class E, class Shape, class Copy>
+const void* even_kernel(bool paced) {
+  if constexpr (Copy::kBoxes)
+    if (paced) return reinterpret_cast<const void*>(even_split<E, Shape, Copy, EvenPace<Shape>>);
+  return reinterpret_cast<const void*>(even_split<E, Shape, Copy, NoPace>);
+}
+
+template <class E, class Shape, class Copy>
 void launch_even(const Launch& launch, bool cut, typename Copy::Source& source) {
-  static KernelSetup setup;
+  static KernelSetup setups[2];
   EvenParams params = {};
   fill_even(launch, cut, params);
   void* arguments[] = {&params, &source};
-  enqueue_split(launch,
-                setup.start(reinterpret_cast<const void*>(even_split<E, Shape, Copy>),
-                            {even_blocks(launch, params), kThreads, Shape::kSmem, arguments}),
-                params);
+  const bool paced = Copy::kBoxes && is_paced(launch, params);
+  enqueue_split(
+      launch,
+      setups[paced].start(even_kernel<E, Shape, Copy>(paced),
+                          {even_blocks(launch, params), kThreads, Shape::kSmem, arguments}),
+      params);
   if (cut && !params.one_launch) combine_even(launch, params);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
 
 #include "core/plan.h"
 #include "core/status.h"
@@ -55,17 +56,34 @@ inline bool may_cut(const Launch& launch, int heads) {
   return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
+// Whether two heads share a line of 128 bytes in L2, and rows are so long that this is most lines.
+inline bool shares_lines(const Problem& problem) {
+  return problem.head_dim > 96 && problem.head_dim % 64 != 0;
+}
+
 // What is read once makes way in L2 for everything else, so that others find there what they have
 // left.  Not if several blocks of query heads read it; nor, where the memory is slow, if the run is
-// ten times as long as L2 and every block reads long stretches that it hardly shares.
+// ten times as long as L2 and every block reads long stretches that it hardly shares, or shares
+// lines with others that come later.
 inline bool keeps(const Launch& launch, const Rounds& rounds) {
   constexpr int64_t kLongStretch = int64_t{2} << 20, kLongRun = int64_t{512} << 20;
   const Problem& problem = launch.plan.problem;
   const int64_t unit = 2 * (problem.head_dim + problem.head_dim_v) * longest(launch);
-  const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch &&
-                              unit * problem.kv_heads * problem.batch >= kLongRun;
+  const int64_t run = unit * problem.kv_heads * problem.batch;
+  const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch && run >= kLongRun;
+  const bool lines = shares_lines(problem) && run >= kLongRun / 2;
   const Schedule& schedule = launch.plan.schedule;
-  return problem.group > schedule.heads || (schedule.keeps_long != 0 && long_stretches);
+  return problem.group > schedule.heads || (schedule.slow_memory != 0 && (long_stretches || lines));
+}
+
+// Tiles of a warp from which on warps keep in step.  Never where the memory could serve more than
+// is on its way: there a wait is a loss.  Lines that two heads share are read twice if the heads
+// are not in step, unless they stay in L2.
+inline int paced_from(const Launch& launch, bool keeps) {
+  constexpr int kUsual = 24, kForLines = 12, kNever = INT_MAX;
+  const bool lines = shares_lines(launch.plan.problem);
+  if (launch.plan.schedule.slow_memory == 0 || (lines && keeps)) return kNever;
+  return lines ? kForLines : kUsual;
 }
 
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
@@ -92,6 +110,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.units = make_divisor(problem.kv_heads * ceil_div(problem.group, schedule.heads));
   p.one_launch = cut && x.prepared_workspace;
   p.keeps = keeps(launch, rounds);
+  p.paced_from = paced_from(launch, p.keeps);
   p.group = static_cast<int32_t>(problem.group);
   p.head_dim = static_cast<int32_t>(problem.head_dim);
   p.score_factor = problem.scale * kLog2E;
@@ -166,6 +185,12 @@ inline bool is_one(const Launch& launch, const TensorParams& p) {
   const int64_t part = p.whole > 0 ? p.tiles : ceil_div(p.tiles, p.parts.value);
   return launch.plan.problem.batch == 1 && p.even &&
          part * launch.plan.schedule.tile <= kEvenTokens;
+}
+
+// Of equal lengths, if they are as long as they may be.
+inline bool is_paced(const Launch& launch, const EvenParams& p) {
+  return is_paced(unit_count(launch.plan.problem, launch.plan.schedule) * p.tiles,
+                  kWarps * launch.plan.schedule.grid, p.paced_from);
 }
 
 // Those that have something to do.

@@ -31,8 +31,9 @@ struct Room {
   __device__ Shelf shelf() const {
     return {buffers + Shape::kMergeBuffers * Shape::kMergeBytes + Shape::kBarrierBytes};
   }
+  __device__ char* pace() const { return shelf().memory + kShelfBytes; }
   // Where nodes of the tree of splits wait.
-  __device__ WaitingRoom<Shape> waiting() const { return {shelf().memory + kShelfBytes}; }
+  __device__ WaitingRoom<Shape> waiting() const { return {pace() + Shape::kPaceBytes}; }
   __device__ uint32_t copy_barriers() const {
     return barriers() + this_warp() * Shape::kStages * 8;
   }

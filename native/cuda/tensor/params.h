@@ -11,6 +11,12 @@ namespace flashdec::cuda {
 // Of one block of a unit; more would need the transfers of read.cuh.
 constexpr int64_t kEvenTokens = 65536;
 
+// Whether warps keep in step (pace.cuh): if each reads `from` tiles or more, about.
+FLASHDEC_INLINE bool is_paced(int64_t tiles, int64_t warps, int from) {
+  constexpr int64_t kMost = int64_t{1} << 30;  // that can be counted
+  return tiles >= from * warps && tiles <= kMost;
+}
+
 // How the columns of a unit are shared between the blocks that reduce its parts.  Columns go by
 // fours, 2^each_log of them to a block; 2^lanes_log lanes share a quad, each with every so manieth
 // part.
@@ -65,6 +71,7 @@ struct EvenParams {
   Divisor units;        // of a sequence
   bool one_launch;      // the workspace is prepared: parts are exchanged within the launch
   bool keeps;           // K and V may stay in L2
+  int32_t paced_from;   // tiles of a warp
 
   // Queries.
   int32_t group;

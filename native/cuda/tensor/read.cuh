@@ -7,6 +7,7 @@
 
 #include "cuda/tensor/feed.cuh"
 #include "cuda/tensor/meeting.cuh"
+#include "cuda/tensor/pace.cuh"
 #include "cuda/tensor/sink.cuh"
 
 namespace flashdec::cuda {
@@ -115,7 +116,7 @@ struct Block {
 };
 
 // The half that reads.
-template <class E, class Shape, class Copy, class Feed, class Deal>
+template <class E, class Shape, class Copy, class Feed, class Deal, class Pacing>
 struct Reading {
   using Warp = Attention<E, Shape>;
   using PerHead = float[Shape::kHeadTiles][2];
@@ -125,13 +126,17 @@ struct Reading {
   Feed& feed;
   Ring<Shape> ring;
   Warp& warp;
+  Pacing pace = {};
 
   // True if a page id of the tile was unusable.
   __device__ bool take_tile(int live) {
     const int stage = ring.stage;
+    const uint32_t others = pace.ask();
     copy.wait(stage, ring.parity);
     const bool bad = feed.places.bad(stage);
+    pace.wait();
     if (Shape::kStages > 1) feed.fill(ring.before());
+    pace.count(others);
     if (live < Shape::kTile) copy.clear_tail(feed.stages.values(stage), live);
     typename Warp::Scores s;
     warp.score(feed.stages.keys(stage), copy.layout(), s);
@@ -203,6 +208,7 @@ struct Reading {
 
   // The queries of the first piece have been asked for.
   __device__ void read_all(const Work<Deal>& work) {
+    pace.begin(block.deal);
     block.for_each_piece(
         work,
         [&](int number) {

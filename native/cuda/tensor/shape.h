@@ -17,6 +17,9 @@ constexpr int kThreads = 2 * 32 * kWarps;
 // Of a block, for what one warp finds out for all (dealer.cuh).
 constexpr int kShelfBytes = 400;
 
+// Of a warp, for how it keeps in step with others (pace.cuh).
+constexpr int kPaceBytes = 16;
+
 constexpr int fewer(int a, int b) {
   return a < b ? a : b;
 }
@@ -46,8 +49,9 @@ struct TensorShape {
   static constexpr int kWarpRingBytes = Stages * 2 * kTileBytes;
   static constexpr int kRingBytes = kWarps * kWarpRingBytes;
   static constexpr int kBarrierBytes = (kWarps * Stages + 2 * kMergeBuffers) * 8;
-  static constexpr int kSmem =
-      kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes + kShelfBytes + 1024;  // to align
+  static constexpr int kPaceBytes = Stages > 1 ? kWarps * cuda::kPaceBytes : 0;
+  static constexpr int kSmem = kRingBytes + kMergeBuffers * kMergeBytes + kBarrierBytes +
+                               kShelfBytes + kPaceBytes + 1024;  // to align
 
   // Nodes of the tree that wait for their neighbour, one for each level.
   static constexpr int kLevelBytes = Heads * (HeadDim / 4) * 24;

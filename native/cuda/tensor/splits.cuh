@@ -67,6 +67,10 @@ struct Splits {
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
+  __device__ Load load(int) const {
+    const int tiles = min(p.split_tiles, Quanta(p).tiles(survey.longest));
+    return load_of_each(int64_t{survey.quanta} * tiles * p.units.value);
+  }
   __device__ NodeRows rows() const { return {Quanta(p), level}; }
   __device__ int nodes(int len) const { return rows()(0, len); }
   __device__ int slot(const Piece& piece) const {

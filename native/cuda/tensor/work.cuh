@@ -48,6 +48,17 @@ struct Piece {
   }
 };
 
+// Tiles that a warp has to read, and all warps of the launch.
+struct Load {
+  int mine;
+  int64_t all;
+};
+
+// If warps have as much, about.
+__device__ inline Load load_of_each(int64_t all) {
+  return {static_cast<int>(min(all / kTurn / gridDim.x, int64_t{INT_MAX})), all};
+}
+
 __device__ inline int kv_head_of(const EvenParams&, int unit) {
   return unit;
 }

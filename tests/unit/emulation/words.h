@@ -58,6 +58,9 @@ inline float __uint_as_float(uint32_t bits) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
+inline float __fdividef(float a, float b) {
+  return a / b;
+}
 inline uint32_t atomicOr(uint32_t* target, uint32_t bits) {
   const uint32_t before = *target;
   *target |= bits;

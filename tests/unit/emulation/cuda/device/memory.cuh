@@ -16,6 +16,13 @@ T load_relaxed(const T* source) {
   return *source;
 }
 
+inline uint32_t load_relaxed(const uint32_t* source) {
+  return *source;
+}
+inline void add_relaxed(uint32_t* target, uint32_t value) {
+  *target += value;
+}
+
 inline void prefetch(const void*) {}
 
 inline char* shared_memory() {
