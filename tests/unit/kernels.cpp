@@ -110,6 +110,35 @@ RUN(bf16_d192_h8, __nv_bfloat16, 192, 8)
 extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together) {
   flashdec::cuda::settings = {seed, refuses_together != 0, 0};
 }
+// How long a warp waits, in thousandths of the time that two tiles took, after it has read two
+// tiles and all others together `others`, of 100 tiles for each of the four warps of a block.
+extern "C" int32_t unit_wait(int32_t others) {
+  using namespace flashdec::cuda;
+  using Shape = TmaShape<128, 8>;
+  struct Deal {
+    EvenParams p;
+    Load load(int) const { return {100, 400}; }
+  };
+  int32_t waited = -1;
+  const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1};
+  const std::string problem = emulation::run(one_warp, 1, [&] {
+    Pace<Shape> pace;
+    pace.begin(Deal{});
+    const uint32_t begun = pace.state().looked;
+    for (int tile = 0; tile < 2; ++tile) {
+      if (tile == 1 && threadIdx.x == 0) tiles_read += static_cast<uint32_t>(others);
+      __syncwarp();
+      const uint32_t seen = pace.ask();
+      pace.wait();
+      pace.count(seen);
+    }
+    longest_stall = 0;
+    pace.wait();
+    if (threadIdx.x == 0)
+      waited = longest_stall * 1000 / static_cast<int>(pace.state().looked - begun);
+  });
+  return problem.empty() ? waited : -1;
+}
 // Of all launches: tiles that paced warps have counted, and how often one has waited for others.
 extern "C" void unit_pace(uint32_t* tiles, uint32_t* stalls) {
   *tiles = flashdec::cuda::tiles_read;

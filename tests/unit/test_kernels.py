@@ -382,13 +382,26 @@ def test_warps_keep_in_step(emulated: Any, lengths: Any, more: dict[str, Any]) -
     assert np.array_equal(lse, lse_sm80)
 
 
-@pytest.mark.parametrize(("tokens", "memory_bandwidth"), [(3000, H100), (3300, H200)])
-def test_who_is_not_paced(emulated: Any, tokens: int, memory_bandwidth: int) -> None:
-    """Short runs; and those of a memory that could serve more than is asked for."""
-    case = replace(
-        USUAL, batch=1, kv_heads=1, max_kv_len=tokens, blocks=1, lengths=tokens,
-        memory_bandwidth=memory_bandwidth,
-    )  # fmt: skip
+def test_who_waits_and_how_long(emulated: Any) -> None:
+    """The others, three warps, have read nothing, or so much that this one is behind."""
+    ahead, behind, far_behind = (emulated.unit_wait(tiles) for tiles in (0, 30, 300))
+    assert 0 < ahead <= 225  # 0.45 of the time of one tile
+    assert behind == far_behind == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "more"),
+    [
+        (3000, {}),  # short
+        (3300, {"memory_bandwidth": H200}),  # could serve more than is asked for
+        (1700, {"memory_bandwidth": H200, "batch": 2, "lengths": (1700,) * 2}),
+        (3300, {"memory_bandwidth": H200, "flags": BATCH_INVARIANT, "split_len": 128}),
+        (3300, {"lengths": (500,)}),  # for less than it may be
+    ],
+)
+def test_who_is_not_paced(emulated: Any, tokens: int, more: dict[str, Any]) -> None:
+    one = replace(USUAL, batch=1, kv_heads=1, max_kv_len=tokens, blocks=1, lengths=tokens)
+    case = replace(one, **more)
     before = pace(emulated)
     emulate(emulated, case, make_arrays(case, np.random.default_rng(9))[0])
     assert pace(emulated) == before

@@ -11,7 +11,7 @@ __device__ inline uint32_t clocks() {
   return now;
 }
 
-// Does nothing for so long.
+// Spins for so many clocks.
 __device__ inline void stall(int duration) {
   const uint32_t begun = clocks();
   while (clocks() - begun < static_cast<uint32_t>(duration)) {

@@ -56,7 +56,8 @@ inline bool may_cut(const Launch& launch, int heads) {
   return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
-// Whether two heads share a line of 128 bytes in L2, and rows are so long that this is most lines.
+// Whether neighbouring heads share lines of 128 bytes in L2, by head_dim alone.  Shorter rows share
+// more of theirs, but do not gain by these rules (docs/kernels.md; measured at 80, 112 and 120).
 inline bool shares_lines(const Problem& problem) {
   return problem.head_dim > 96 && problem.head_dim % 64 != 0;
 }
@@ -187,7 +188,7 @@ inline bool is_one(const Launch& launch, const TensorParams& p) {
          part * launch.plan.schedule.tile <= kEvenTokens;
 }
 
-// Of equal lengths, if they are as long as they may be.
+// As if every sequence were as long as it may be.
 inline bool is_paced(const Launch& launch, const EvenParams& p) {
   return is_paced(unit_count(launch.plan.problem, launch.plan.schedule) * p.tiles,
                   kWarps * launch.plan.schedule.grid, p.paced_from);

@@ -2,8 +2,12 @@
 //
 // The memory does not serve multiprocessors evenly, and a warp that has fallen behind never catches
 // up: at the end of a long run the last one comes 2 % after the others, which by then leave the
-// memory idle.  So a warp that is ahead of the average, measured by what it has still to read,
-// waits for a moment before it asks for its next tile.  Nothing but time depends on this.
+// memory idle.  So a warp waits for a moment before it asks for its next tile, the longer the less
+// it has still to read than the average.  Nothing but time depends on this.
+//
+// What is seen of the average is a tile late, because tiles are counted by twos when both are
+// there: a warp that is neither ahead nor behind waits as well, and one that is a tile behind does
+// not.  The constants were chosen with that.
 #pragma once
 
 #include "cuda/device/clock.cuh"
@@ -15,15 +19,17 @@ namespace flashdec::cuda {
 // Tiles from one look at the others to the next.  Looking at every tile costs more than it brings:
 // all warps read and write the same word.
 constexpr int kLook = 2;
-// From one look to the next a warp that is ahead waits once, for this part of its lead, and at most
-// for kLongestWait: in tiles, and in the time that a tile takes.
+// From one look to the next a warp waits once, for this part of the lead that it sees, and at most
+// for kLongestWait; both in the time that a tile takes.
 constexpr float kGain = 0.4f;
 constexpr float kLongestWait = 0.45f;
-// A warp that is further ahead has not seen the others begin: it began after them.
+// Tiles.  A warp that seems to be further ahead began long after the others; if it began less long
+// after them, it waits where it should not.
 constexpr float kFarAhead = 64.0f;
 
-// What all warps of this kind have read, of all launches, modulo 2^32.  Each launch sees what has
-// been added since it began; launches at the same time make each other wait less.
+// What all paced warps of this source file's kernels have read, of all launches, modulo 2^32.  Each
+// warp sees what has been added since it began; launches at the same time make each other wait
+// less.
 static __device__ uint32_t tiles_read;
 
 // Of a launch that is not paced.
@@ -82,7 +88,7 @@ struct Pace {
     const float average =
         __fdividef(static_cast<float>(static_cast<int>(s.end - seen)), static_cast<float>(warps));
     s.left -= kLook;
-    const float lead = average - static_cast<float>(s.left + 1);  // before this tile
+    const float lead = average - static_cast<float>(s.left + 1);  // as when `seen` was read
     const uint32_t now = clocks();
     const float of_tile = static_cast<float>(now - s.looked) * (1.0f / kLook);
     const bool waits = s.left > 0 && lead < kFarAhead;

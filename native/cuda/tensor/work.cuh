@@ -48,13 +48,13 @@ struct Piece {
   }
 };
 
-// Tiles that a warp has to read, and all warps of the launch.
+// Tiles to read: by one warp, and by all warps of the launch.
 struct Load {
   int mine;
   int64_t all;
 };
 
-// If warps have as much, about.
+// As if every warp had as much.
 __device__ inline Load load_of_each(int64_t all) {
   return {static_cast<int>(min(all / kTurn / gridDim.x, int64_t{INT_MAX})), all};
 }

@@ -10,9 +10,11 @@ inline uint32_t clocks() {
   return now += 1000;
 }
 inline uint32_t stalls = 0;
+inline int longest_stall = 0;
 
-inline void stall(int) {
+inline void stall(int duration) {
   ++stalls;
+  longest_stall = std::max(longest_stall, duration);
   emulation::let_others_run();
 }
 
