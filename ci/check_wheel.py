@@ -27,7 +27,7 @@ PARTS = {
 }
 
 MOST_MEGABYTES = 25
-GENERATIONS = {"sm_80", "sm_89", "sm_90a", "sm_100", "sm_120"}
+GENERATIONS = {"sm_80", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}
 PTX = {"sm_120"}
 CUOBJDUMP = Path(sysconfig.get_path("purelib"), "nvidia", "cu13", "bin", "cuobjdump")
 

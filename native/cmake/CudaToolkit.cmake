@@ -58,4 +58,8 @@ set(CMAKE_CUDA_COMPILER "${nvcc}")
 if(NOT nvcc_is_given)
   set(FLASHDEC_CHOSEN_NVCC "${nvcc}" CACHE INTERNAL "")
 endif()
+# Of all, Library.cmake says which code they get.
 set(CMAKE_CUDA_ARCHITECTURES ${FLASHDEC_CUDA_ARCHITECTURES})
+if(FLASHDEC_CUDA_ARCHITECTURES STREQUAL "")
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
+endif()

@@ -14,7 +14,8 @@ else()
 endif()
 
 set(FLASHDEC_WITH_SM90A 0)
-if(FLASHDEC_WITH_CUDA AND FLASHDEC_CUDA_ARCHITECTURES MATCHES "90a")
+if(FLASHDEC_WITH_CUDA AND (FLASHDEC_CUDA_ARCHITECTURES STREQUAL "" OR
+    FLASHDEC_CUDA_ARCHITECTURES MATCHES "90a"))
   set(FLASHDEC_WITH_SM90A 1)
 endif()
 
@@ -52,6 +53,12 @@ if(FLASHDEC_WITH_SM90A)
   endforeach()
   set_target_properties(flashdec_sm90a PROPERTIES CUDA_ARCHITECTURES 90a-real)
   target_sources(flashdecoding PRIVATE $<TARGET_OBJECTS:flashdec_sm90a>)
+endif()
+if(FLASHDEC_CUDA_ARCHITECTURES STREQUAL "")
+  foreach(code IN LISTS FLASHDEC_CUDA_CODE)
+    target_compile_options(flashdecoding PRIVATE
+      "$<$<COMPILE_LANGUAGE:CUDA>:--generate-code=${code}>")
+  endforeach()
 endif()
 if(FLASHDEC_X86)
   # gcc 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
