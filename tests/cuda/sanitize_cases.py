@@ -169,7 +169,7 @@ def selected(options: argparse.Namespace) -> Iterator[tuple[Row, str]]:
         for name, kind in KINDS.items():
             case = case_of(row, kind)
             wanted = re.search(options.rows, row.name) and case.capacity <= options.max_kv_len
-            if wanted and row.takes(case) and (kind.light or options.checks == "all"):
+            if wanted and row.takes(case, kind.paced) and (kind.light or options.checks == "all"):
                 yield row, name
 
 

@@ -31,8 +31,10 @@ class Row:
         dim, group = self.head_dim, {8: 4, 16: 12}.get(self.heads, 5)
         return Case(self.dtype, 3, 2, group, dim, dim, capacity=64)
 
-    def takes(self, case: Case) -> bool:
+    def takes(self, case: Case, paced: bool = False) -> bool:
         """Whether a case is this row's, rather than one of the next folder's or of more heads."""
+        if paced and (self.folder, self.dtype, self.head_dim) != ("sm90", "bfloat16", 128):
+            return False
         limited = self.heads == 8 and self.head_dim <= 128
         return not (limited and case.group > 8) and not (
             self.folder == "sm90" and case.page_size % 8
@@ -61,9 +63,11 @@ class Kind:
     narrow: bool = False  # rows shorter than the row's class, those of v more so
     wide: bool = False  # a group of more heads than a block takes
     bad_page: bool = False  # sequence 1 has a page outside the cache
+    paced: bool = False  # so long that warps keep in step; for few rows, which are the same in that
 
 
 UNEQUAL, LONG, ROUNDS = (64, 0, 19), (512, 130, 0), {"kv_heads": 45, "capacity": 256}
+PACED = {"batch": 1, "kv_heads": 8, "capacity": 1 << 16}
 KINDS = {
     # One length, known to the host.
     "even": Kind(light=True),
@@ -109,6 +113,13 @@ KINDS = {
     # Rounds of whole units first: more of them than there are multiprocessors.
     "rounds": Kind(ROUNDS),
     "rounds_prepared": Kind({**ROUNDS, "lengths": (256, 256, 256)}, prepared=True),
+    # Warps that keep in step.
+    "paced": Kind(PACED, paced=True, prepared=True),
+    "paced_one": Kind({**PACED, "lengths": (1 << 16,), "page_size": 16}, paced=True, prepared=True),
+    "paced_equal": Kind(
+        {**PACED, "batch": 2, "capacity": 1 << 15, "lengths": (1 << 15,) * 2}, paced=True
+    ),
+    "paced_invariant": Kind({**PACED, "batch_invariant": True}, paced=True, prepared=True),
 }
 
 

@@ -33,9 +33,11 @@ struct Records {
   int32_t piece_count, fold_count;
   int32_t deal;  // 0: one length that the host knows, 1: one on the device, 2: spans, 3: splits
   int32_t grid;
-  int32_t keeps;  // K and V may stay in L2
-  int64_t load;   // tiles that all warps say they have to read
-  int64_t all;    // and that each says all have
+  int32_t keeps;       // K and V may stay in L2
+  int32_t paced_from;  // tiles of a warp
+  int32_t blocks;      // that are said to have any tiles
+  int64_t all;         // tiles that all warps are said to have
+  int32_t* loads;      // of each warp, as it says
 };
 
 bool is_first_lane() {
@@ -63,8 +65,9 @@ void record_load(const Deal& deal, Records* out) {
   if (!is_first_lane()) return;
   for (int warp = 0; warp < kWarps; ++warp) {
     const Load load = deal.load(warp);
-    out->load += load.mine;
+    out->loads[this_block() * kWarps + warp] = load.mine;
     out->all = load.all;
+    out->blocks = load.blocks;
   }
 }
 
@@ -148,6 +151,9 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     operands.kv_len = lens;
     operands.uniform_kv_len = kv_len;
     operands.prepared_workspace = true;
+    const Problem& problem = plan.problem;
+    operands.k_strides = {0, problem.kv_heads * problem.head_dim, problem.head_dim};
+    operands.v_strides = {0, problem.kv_heads * problem.head_dim_v, problem.head_dim_v};
     const Workspace workspace = {};
     const Launch launch = {plan, operands, workspace, nullptr};
     const int heads = static_cast<int>(plan.row().heads);
@@ -159,7 +165,8 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     out->grid = static_cast<int32_t>(even ? even_blocks(launch, lean) : plan.schedule.grid);
     out->keeps = even ? lean.keeps : params.keeps;
     out->deal = out->piece_count = out->fold_count = 0;
-    out->load = out->all = 0;
+    out->paced_from = even ? lean.paced_from : params.paced_from;
+    out->all = out->blocks = 0;
     const auto blocks = static_cast<unsigned>(out->grid);
     for (unsigned block = 0; block < blocks; ++block) {
       const std::string problem = emulation::run({1, 32, 0, block, blocks}, block, [&] {

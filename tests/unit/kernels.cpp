@@ -50,7 +50,7 @@ void add_split_kernels() {
   add_kernel(even_split<E, Shape, Copy, NoPace>);
   add_kernel(lengths_split<E, Shape, Copy, RowPlaces>);
   if constexpr (Copy::kBoxes) {
-    add_kernel(even_split<E, Shape, Copy, EvenPace<Shape>>);
+    add_kernel(even_split<E, Shape, Copy, Pace<Shape>>);
     add_one_split<E, Shape, Copy, RowPlaces>();
     add_one_split<E, Shape, Copy, Pages<Shape, Copy>>();
   }
@@ -117,7 +117,7 @@ extern "C" int32_t unit_wait(int32_t others) {
   using Shape = TmaShape<128, 8>;
   struct Deal {
     EvenParams p;
-    Load load(int) const { return {100, 400}; }
+    Load load(int) const { return {100, 400, 1}; }
   };
   int32_t waited = -1;
   const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1};

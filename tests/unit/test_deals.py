@@ -14,7 +14,9 @@ import pytest
 from planner import BATCH_INVARIANT, Machine, Planned, RefusedError, plan
 
 EVEN, EVEN_ON_DEVICE, SPANS, SPLITS = range(4)
-TURN = 4  # tiles that a block takes at once: kTurn of core/split.h
+WARPS = 4  # that read, of a block: kWarps of cuda/tensor/shape.h
+NEVER_PACED = 2**31 - 1
+H100, H200 = 3_352_320_000_000, 4_916_736_000_000  # bytes a second
 MOST = 1 << 18  # records of a launch
 
 
@@ -43,8 +45,10 @@ class Records(ctypes.Structure):
         ("deal", ctypes.c_int32),
         ("grid", ctypes.c_int32),
         ("keeps", ctypes.c_int32),
-        ("load", ctypes.c_int64),
+        ("paced_from", ctypes.c_int32),
+        ("blocks", ctypes.c_int32),
         ("all", ctypes.c_int64),
+        ("loads", ctypes.POINTER(ctypes.c_int32)),
     ]
 
 
@@ -86,6 +90,7 @@ def records(core: Any, planned: Planned, run: Run) -> Records:
     """All that a launch would do."""
     pieces, folds = (Piece * MOST)(), (Fold * MOST)()
     out = Records(pieces, folds, MOST, MOST)
+    out.loads = (ctypes.c_int32 * (WARPS * run.machine.sm_count))()
     one = run.lengths if isinstance(run.lengths, int) else 0
     lens = (
         None if isinstance(run.lengths, int) else (ctypes.c_int32 * len(run.lengths))(*run.lengths)
@@ -131,11 +136,7 @@ def check(core: Any, run: Run) -> int:
             assert len(found.pieces) == 1  # one block writes its outputs
             assert not found.folds
             continue
-        tiles = [
-            piece.first + i // TURN * TURN * piece.step + i % TURN
-            for piece in found.pieces
-            for i in range(piece.tiles)
-        ]
+        tiles = [piece.first + i * piece.step for piece in found.pieces for i in range(piece.tiles)]
         assert sorted(tiles) == list(range(-(-length // planned.kernel.tile)))
         slots = [piece.slot for piece in found.pieces]
         if slots == [-1]:
@@ -154,12 +155,21 @@ def check(core: Any, run: Run) -> int:
 
 def check_load(out: Records, units: dict[tuple[int, int], Unit]) -> None:
     """What warps say that they have to read, so that they keep in step, is what they read."""
-    tiles = sum(piece.tiles for unit in units.values() for piece in unit.pieces)
+    pieces = [piece for unit in units.values() for piece in unit.pieces]
+    tiles = sum(piece.tiles for piece in pieces)
+    loads = list(out.loads[: WARPS * out.grid])
     if out.deal in (EVEN, EVEN_ON_DEVICE):
-        assert out.load == out.all == tiles
+        of_warp: dict[int, int] = defaultdict(int)
+        for piece in pieces:
+            for warp in range(WARPS):
+                of_warp[WARPS * piece.block + warp] += -(-(piece.tiles - warp) // WARPS)
+        assert loads == [of_warp[i] for i in range(len(loads))]
+        assert out.all == tiles
+        assert out.blocks == len({piece.block for piece in pieces})
     elif out.deal == SPLITS:  # as much for each; the last split of a sequence may be shorter
         assert out.all >= tiles
-        assert 0 <= out.all - out.load < TURN * out.grid
+        assert set(loads) == {out.all // (WARPS * out.grid)}
+        assert out.blocks == out.grid
 
 
 def check_folds(folds: list[Fold], slots: list[int], quads: int) -> None:
@@ -228,10 +238,10 @@ def test_random_runs(core: Any, chunk: int) -> None:
 @pytest.mark.parametrize(
     ("batch", "max_kv_len", "memory_bandwidth", "keeps"),
     [
-        (8, 32768, 3_352_320_000_000, True),  # an H100
-        (8, 32768, 4_916_736_000_000, False),  # an H200
-        (4, 32768, 3_352_320_000_000, False),  # too short a run
-        (1, 131072, 3_352_320_000_000, False),  # units are shared by many blocks
+        (8, 32768, H100, True),
+        (8, 32768, H200, False),
+        (4, 32768, H100, False),  # too short a run
+        (1, 131072, H100, False),  # units are shared by many blocks
     ],
 )
 def test_long_stretches_stay_in_l2_where_the_memory_is_slow(
@@ -242,3 +252,25 @@ def test_long_stretches_stay_in_l2_where_the_memory_is_slow(
     planned = plan(core, machine, desc, prefer_backend=2)
     run = Run(desc, {}, max_kv_len, machine)
     assert records(core, planned, run).keeps == keeps
+
+
+@pytest.mark.parametrize(
+    ("desc", "memory_bandwidth", "keeps", "paced_from"),
+    [
+        ({"head_dim": 112}, H100, False, 12),  # neighbours share lines: in step early
+        ({"head_dim": 112, "batch": 32}, H100, True, NEVER_PACED),  # or lines stay in L2
+        ({"head_dim": 112, "batch": 32}, H200, False, NEVER_PACED),
+        ({"head_dim": 128, "head_dim_v": 112}, H100, False, 12),
+        ({"head_dim": 112, "kv_heads": 1, "q_heads": 4}, H100, False, 24),  # no neighbour
+        ({"head_dim": 80}, H100, False, 24),
+        ({"head_dim": 192}, H100, False, 24),
+    ],
+)
+def test_rows_that_end_within_lines(
+    core: Any, desc: dict[str, Any], memory_bandwidth: int, keeps: bool, paced_from: int
+) -> None:
+    machine = Machine(memory_bandwidth=memory_bandwidth)
+    desc = {"batch": 8, "max_kv_len": 4096, "alignment": 16, **desc}
+    run = Run(desc, {}, 4096, machine)
+    out = records(core, plan(core, machine, desc, prefer_backend=2), run)
+    assert (out.keeps, out.paced_from) == (keeps, paced_from)

@@ -362,6 +362,9 @@ def pace(library: Any) -> tuple[int, int]:
         ((3170,), {"page_size": 16}),
         ((1700,) * 2, {"batch": 2, "page_size": 16}),
         (3300, {"flags": BATCH_INVARIANT, "split_len": 128}),
+        (3300, {"kv_heads": 2, "blocks": 3}),  # a block has nothing to do, and does not count
+        ((3300,) * 2, {"batch": 2, "blocks": 3}),
+        (3300, {"kv_heads": 4, "blocks": 4}),
     ],
 )
 def test_warps_keep_in_step(emulated: Any, lengths: Any, more: dict[str, Any]) -> None:
@@ -373,8 +376,9 @@ def test_warps_keep_in_step(emulated: Any, lengths: Any, more: dict[str, Any]) -
     o, lse = emulate(emulated, case, arrays)
     counted, waited = pace(emulated)
     check(case, o, lse, exact)
-    tiles = sum(-(-length // 32) for length in np.broadcast_to(lengths, (case.batch,)))
-    assert tiles - 4 * 3 < counted - before <= tiles
+    units = case.batch * case.kv_heads
+    tiles = case.kv_heads * sum(-(-n // 32) for n in np.broadcast_to(lengths, (case.batch,)))
+    assert tiles - 4 * 3 * units < counted - before <= tiles
     assert waited > waits
     o_sm80, lse_sm80 = emulate(emulated, replace(case, flags=case.flags | NO_SM90A), arrays)
     assert pace(emulated) == (counted, waited)
@@ -383,10 +387,13 @@ def test_warps_keep_in_step(emulated: Any, lengths: Any, more: dict[str, Any]) -
 
 
 def test_who_waits_and_how_long(emulated: Any) -> None:
-    """The others, three warps, have read nothing, or so much that this one is behind."""
-    ahead, behind, far_behind = (emulated.unit_wait(tiles) for tiles in (0, 30, 300))
-    assert 0 < ahead <= 225  # 0.45 of the time of one tile
-    assert behind == far_behind == 0
+    """The others, three warps, have read nothing, or so much that this one is behind, or they
+    seem to have had far more left when it began."""
+    ahead, more, behind, far_behind, began_later = (
+        emulated.unit_wait(tiles) for tiles in (0, -12, 30, 300, -100)
+    )
+    assert 0 < ahead < more <= 225  # 0.45 of the time of one tile
+    assert behind == far_behind == began_later == 0
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,7 @@ __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant
   if (p.fixed) return reduce_tree<E>(Splits(p, found), receive);
   Even even(p);
   if (found.common > 0) even.take_length(p, found.common);
-  if (are_even(p, found, even)) {
-    reduce_found_cut<E>(p, even, receive);
-  } else {
-    reduce_spans<E>(Spans(p, found), receive);
-  }
+  reduce_either<E>(Spans(p, found), even, are_even(p, found, even), receive);
 }
 
 bool is_half(const Launch& launch) {

@@ -6,6 +6,8 @@
 // lane % 4: of scores these are tokens and heads, of O columns of a row and heads.
 #pragma once
 
+#include <type_traits>
+
 #include "core/softmax_state.h"
 #include "cuda/device/memory.cuh"
 #include "cuda/device/tensor_core.cuh"
@@ -49,15 +51,33 @@ __device__ inline uint32_t chunk_address(uint32_t tile, const TileLayout& layout
          (((chunk % 8) ^ (row % 8)) * 16);
 }
 
+// The same for the matrices that a lane loads: from `row` of the first 16 and `chunk`, 0 or 1, on,
+// every block of 16 rows and two chunks.  To go on by an even number of chunks within a panel is an
+// exclusive or, because tiles begin at multiples of 1 KB: one address to keep, not one for each.
+struct Matrices {
+  uint32_t first;
+
+  __device__ Matrices(uint32_t tile, int row, int chunk)
+      : first(chunk_address(tile, {}, row, chunk)) {}
+  __device__ uint32_t at(const TileLayout& layout, int sub, int step) const {
+    return (first ^ step % 4 * 32) + step / 4 * layout.panel + sub * layout.rows;
+  }
+};
+
+struct Nothing {};
+
 template <class E, class Shape>
 struct Attention {
   static constexpr int kSteps = Shape::kHeadDim / 16;
   static constexpr int kSub = Shape::kTile / 16;
   static constexpr int kHeadTiles = Shape::kHeadTiles;
 
+  // Whether there are registers for the queries of the next unit while one is at work.
+  static constexpr bool kAsksAhead = kHeadTiles == 1;
+
   using Queries = uint32_t[kHeadTiles][kSteps][2];
   Queries q;
-  Queries asked;  // of the next unit
+  std::conditional_t<kAsksAhead, Queries, Nothing> next;
   float o[kHeadTiles][kSteps][4];
   float m[kHeadTiles][2];
   float l[kHeadTiles][2];
@@ -65,7 +85,8 @@ struct Attention {
   // Nothing: start() begins.
   __device__ Attention() {}
 
-  // Asks for the queries of a unit; start() begins with it.
+  // Asks for the queries of a unit.  If kAsksAhead, start() begins with it; or else nothing may be
+  // at work.
   __device__ void ask(const EvenParams& p, int sequence, int first_head, int heads) {
     const int lane = threadIdx.x % 32;
     // Opaque: to compare it again costs less than to keep what came of it, from before the first
@@ -82,20 +103,28 @@ struct Attention {
         for (int half = 0; half < 2; ++half) {
           const int d = 16 * step + 8 * half;
           const bool live = head < heads && d < dim;  // dim is a multiple of 8
-          asked[t][step][half] =
+          asked()[t][step][half] =
               live ? *reinterpret_cast<const uint32_t*>(row + d + 2 * (lane % 4)) : 0u;
         }
     }
   }
 
+  __device__ Queries& asked() {
+    if constexpr (kAsksAhead) {
+      return next;
+    } else {
+      return q;
+    }
+  }
+
   __device__ void start() {
-#pragma unroll
-    for (int t = 0; t < kHeadTiles; ++t)
+    if constexpr (kAsksAhead) {
 #pragma unroll
       for (int step = 0; step < kSteps; ++step)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-          q[t][step][half] = asked[t][step][half];
+          q[0][step][half] = next[0][step][half];
+    }
     reset();
   }
 
@@ -126,13 +155,13 @@ struct Attention {
   __device__ void score(uint32_t keys, const TileLayout& layout, Scores& s) const {
     const int lane = threadIdx.x % 32;
     float sums[kChains][kHeadTiles][kSub][4] = {};
-    const int row = lane % 16;
+    const Matrices rows(keys, lane % 16, lane / 16);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step)
 #pragma unroll
       for (int sub = 0; sub < kSub; ++sub) {
         uint32_t a[4];
-        load_matrices(a, chunk_address(keys, layout, 16 * sub + row, 2 * step + lane / 16));
+        load_matrices(a, rows.at(layout, sub, step));
 #pragma unroll
         for (int t = 0; t < kHeadTiles; ++t)
           multiply_add<E>(sums[step % kChains][t][sub], a, q[t][step][0], q[t][step][1]);
@@ -226,14 +255,13 @@ struct Attention {
         for (int half = 0; half < 2; ++half)
           p[t][sub][half] = transpose_matrix(pack<E>(s[t][sub][2 * half], s[t][sub][2 * half + 1]));
     }
-    const int row = lane % 8 + 8 * (lane / 16);
+    const Matrices rows(values, lane % 8 + 8 * (lane / 16), lane / 8 % 2);
 #pragma unroll
     for (int sub = 0; sub < kSub; ++sub)
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
         uint32_t a[4];
-        load_matrices_transposed(
-            a, chunk_address(values, layout, 16 * sub + row, 2 * step + lane / 8 % 2));
+        load_matrices_transposed(a, rows.at(layout, sub, step));
 #pragma unroll
         for (int t = 0; t < kHeadTiles; ++t)
           multiply_add<E>(o[t][step], a, p[t][sub][0], p[t][sub][1]);

@@ -9,32 +9,47 @@
 
 namespace flashdec::cuda {
 
-// This block's share of the columns of the unit that it has a part of.
-template <class E>
-__device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
+// The unit that this block has a part of.
+__device__ inline SharedUnit shared_unit(const Even& even, const Shares& shares) {
   const Piece piece = even.piece(-1);
-  const SharedUnit unit = {even.shared(), shares, piece.sequence, piece.unit * even.p.group};
-  CutReader<E>{even.p, unit, receive}.reduce();
+  return {even.shared(), shares, piece.sequence, piece.unit * even.p.group};
+}
+// The same of a length that the device found out about.
+__device__ inline SharedUnit shared_unit(const TensorParams& p, const Even& even) {
+  return shared_unit(even, share_columns(even.divided, even.parts(), p.slot_quads, threads_log()));
 }
 
-// The same of a length that the device found out about.
+// This block's share of its columns.
+template <class E>
+__device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
+  const SharedUnit unit = shared_unit(even, shares);
+  CutReader<E>{even.p, unit, receive}.reduce();
+}
 template <class E>
 __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
                                         const Receiver& receive) {
   if (!even.reduces()) return;
-  reduce_cut<E>(even, share_columns(even.divided, even.parts(), p.slot_quads, threads_log()),
-                receive);
+  const SharedUnit unit = shared_unit(p, even);
+  CutReader<E>{p, unit, receive}.reduce();
 }
 
-// The same of the units that this block has a part of.
+// The same, or of all units that this block has a part of: one place for both deals, because this
+// is half of what takes long to compile.
 template <class E>
-__device__ inline void reduce_spans(const Spans& deal, const Receiver& receive) {
+__device__ inline void reduce_either(const Spans& spans, const Even& even, bool in_parts,
+                                     const Receiver& receive) {
+  const TensorParams& p = spans.p;
+  Work<Spans> work(spans);
+  bool any = in_parts ? even.reduces() : work.any;
 #pragma unroll 1
-  for (Work<Spans> work(deal); work.any; work.step()) {
-    const Cut cut = deal.cut(work.piece);
-    if (cut.parts == 1) continue;
-    const SharedUnit unit = shared_unit(deal.p, work.piece, cut);
-    CutReader<E>{deal.p, unit, receive}.reduce();
+  while (any) {
+    const Cut cut = in_parts ? even.shared() : spans.cut(work.piece);
+    if (cut.parts > 1) {
+      const SharedUnit unit = in_parts ? shared_unit(p, even) : shared_unit(p, work.piece, cut);
+      CutReader<E>{p, unit, receive}.reduce();
+    }
+    if (!in_parts) work.step();
+    any = !in_parts && work.any;
   }
 }
 

@@ -45,8 +45,7 @@ struct Even {
     if (block < p.cut_blocks) {
       const int index = p.parts.divide(block);
       take_part(index, block - index * divided);
-      share_tiles = (p.part_turns + (part < p.part_rest ? 1 : 0)) * kTurn;
-      if (part == p.last_part) share_tiles -= p.last_lacks;
+      share_tiles = p.part_tiles + (part < p.part_rest ? 1 : 0);
     } else if (end > 0) {
       take_ends(block - p.cut_blocks);
     }
@@ -74,7 +73,7 @@ struct Even {
     if (fewest < divided) return divide(q, fewest);
     if (end > 0) end = end_length({whole, q.left_over, divided, q.spare, q.ends, 0}, tiles);
     if (part < divided) {
-      take_turns(q.parts.divide(turns() - part + divided - 1));
+      share_tiles = q.parts.divide(tiles - end - part + divided - 1);
     } else if (end > 0) {
       share_tiles = end;
     } else {
@@ -91,16 +90,7 @@ struct Even {
     if (block >= q.left_over * divided) return;
     const int index = block / divided;
     take_part(index, block - index * divided);
-    take_turns((turns() - part + divided - 1) / divided);
-  }
-
-  // Of a unit left over, without its end.
-  __device__ int turns() const { return turns_of(tiles - end); }
-
-  // The last one of the unit may lack tiles.
-  __device__ void take_turns(int count) {
-    share_tiles = count * kTurn;
-    if (part + (count - 1) * divided == turns() - 1) share_tiles -= turns() * kTurn - (tiles - end);
+    share_tiles = (tiles - part + divided - 1) / divided;
   }
 
   // Tokens that a block takes of one unit, at most; the same for all blocks.
@@ -111,7 +101,8 @@ struct Even {
   __device__ Load load(int warp) const {
     const auto of_warp = [warp](int of) { return (of - warp + kTurn - 1) / kTurn; };
     const int64_t units = p.first_whole + int64_t{whole} * gridDim.x;
-    return {whole * of_warp(tiles) + shares * of_warp(share_tiles), units * tiles};
+    const int blocks = whole > 0 || end > 0 ? static_cast<int>(gridDim.x) : p.first_whole * divided;
+    return {whole * of_warp(tiles) + shares * of_warp(share_tiles), units * tiles, blocks};
   }
 
   // Of a unit left over.
@@ -143,7 +134,7 @@ struct Even {
     of.sequence = p.units.divide(index);
     of.unit = index - of.sequence * static_cast<int>(p.units.value);
     of.len = len;
-    of.first = is_whole ? 0 : is_end ? tiles - end : part * kTurn;
+    of.first = is_whole ? 0 : is_end ? tiles - end : part;
     of.step = is_whole || is_end ? 1 : divided;
     of.tiles = is_whole ? tiles : share_tiles;
     of.row = is_whole || parts() == 1 ? kNoSlot : of_cut * parts() + part;

@@ -99,10 +99,12 @@ struct CutReader {
   __device__ void reduce() const {
     if (cut.parts <= lanes()) {
       reduce_quads<1, 1>();
-    } else if (at_once() >> shares.each_log != 0) {
-      reduce_quads<1, 5>();  // 32 lanes have up to 160 parts
-    } else {
+    } else if (at_once() >> shares.each_log == 0) {
       reduce_quads<2, 2>();
+    } else if (cut.parts <= 2 * lanes()) {
+      reduce_quads<1, 2>();
+    } else {
+      reduce_quads<1, kPartsAtOnce>();
     }
   }
 

@@ -82,14 +82,18 @@ struct Ahead {
     places.aim(copy, steps_of<Shape>(piece));
   }
 
+  // In pages the queries come first, while page ids are on their way, unless `tile_first`: that
+  // pays where more code has to be fetched than theirs before the tile is taken.
   template <class Shape, class Copy, class Warp>
-  __device__ void ask(const TensorParams& p, Copy& copy, const Stages<Shape>& stages, Warp& warp) {
+  __device__ void ask(const TensorParams& p, Copy& copy, const Stages<Shape>& stages, Warp& warp,
+                      bool tile_first = false) {
     if (!asked) return;
     const Piece piece = {sequence, unit};
+    constexpr bool kRows = !Places::kPaged;
     places.begin(copy, places.at);
-    if (Places::kPaged) ask_queries(warp, p, piece);  // while page ids are on their way
+    if (!kRows && !tile_first) ask_queries(warp, p, piece);
     places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(p, unit));
-    if (!Places::kPaged) ask_queries(warp, p, piece);
+    if (kRows || tile_first) ask_queries(warp, p, piece);
   }
 
   // The second tile as well, once it is known that the guess was right.  What comes next is code

@@ -74,10 +74,6 @@ __device__ inline void read_spans(const TensorParams& p, const Survey& found, Co
   let_next_start();
 }
 
-// Larger groups do better if all look at the same tiles; measured, not understood, and only here.
-template <class Shape>
-using EvenPace = Pace<Shape, Shape::kHeads == 8>;
-
 // Every sequence of one length that the host knows, in rows of the cache.  A short run is bound by
 // how fast its instructions come, so it has a kernel of its own.
 template <class E, class Shape, class Copy, class Pacing>
@@ -168,25 +164,31 @@ __global__ void __launch_bounds__(kThreads, 1)
   lengths.prefetch_all(kThreads / 2);
   wait_for_previous();
   const Lengths::Asked asked = lengths.ask();
-  if constexpr (Copy::kBoxes) ahead.ask(p, copy, room.warp_ring(), warp);
+  if constexpr (Copy::kBoxes) ahead.ask(p, copy, room.warp_ring(), warp, alike);
   const Survey found = survey(lengths, Quanta(p), asked);
   if (Copy::kBoxes && p.even && alike && is_reader()) {
     const Lead lead(p);
     if (lead.any) ahead.ask_second(p, lead.piece(found), copy, room.warp_ring());
   }
   if (found.common > 0) even.take_length(p, found.common);
-  if (are_even(p, found, even)) {
-    read_all<MaybePaced<Shape, Copy>, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
-    if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
-  } else if constexpr (Copy::kBoxes) {
-    copy.keep(p.keeps_spans);
-    read_spans<E>(p, found, copy, ahead, warp, room, meeting);
-    if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), {true, true});
+  const bool in_parts = are_even(p, found, even);
+  if constexpr (Copy::kBoxes) {
+    if (in_parts) {
+      read_all<Pace<Shape>, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+      if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+    } else {
+      copy.keep(p.keeps_spans);
+      read_spans<E>(p, found, copy, ahead, warp, room, meeting);
+      if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), {true, true});
+    }
   } else {
     const Spans spans(p, found);
-    read_all<MaybePaced<Shape, Copy>, E>(spans, Work<Spans>(spans), copy, ahead, warp, room,
-                                         meeting);
-    if (p.one_launch) reduce_spans<E>(spans, {true, true});
+    if (in_parts) {
+      read_all<NoPace, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    } else {
+      read_all<NoPace, E>(spans, Work<Spans>(spans), copy, ahead, warp, room, meeting);
+    }
+    if (p.one_launch) reduce_either<E>(spans, even, in_parts, {true, true});
   }
 }
 

@@ -11,12 +11,14 @@
 namespace flashdec::cuda {
 
 // Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
-// (a part of the device only), parts are left for a second one.
+// (a part of the device only), parts are left for a second one, and nobody waits for others that
+// have not begun.
 template <class Params>
 void enqueue_split(const Launch& launch, Start start, Params& params) {
   start.together = params.one_launch;
   if (enqueue(start, launch.stream)) return;
   params.one_launch = start.together = false;
+  params.paced_from = kNeverPaced;
   enqueue(start, launch.stream);
 }
 
@@ -56,7 +58,7 @@ void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
 template <class E, class Shape, class Copy>
 const void* even_kernel(bool paced) {
   if constexpr (Copy::kBoxes)
-    if (paced) return reinterpret_cast<const void*>(even_split<E, Shape, Copy, EvenPace<Shape>>);
+    if (paced) return reinterpret_cast<const void*>(even_split<E, Shape, Copy, Pace<Shape>>);
   return reinterpret_cast<const void*>(even_split<E, Shape, Copy, NoPace>);
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <climits>
 
 #include "core/plan.h"
 #include "core/status.h"
@@ -56,10 +55,18 @@ inline bool may_cut(const Launch& launch, int heads) {
   return launch.operands.uniform_kv_len > schedule.split_len;
 }
 
-// Whether neighbouring heads share lines of 128 bytes in L2, by head_dim alone.  Shorter rows share
-// more of theirs, but do not gain by these rules (docs/kernels.md; measured at 80, 112 and 120).
-inline bool shares_lines(const Problem& problem) {
-  return problem.head_dim > 96 && problem.head_dim % 64 != 0;
+// Whether neighbouring heads share lines of 128 bytes in L2, because their rows end within them.
+// Shorter rows share more of theirs, but do not gain by these rules (docs/kernels.md; measured at
+// 80, 112 and 120).
+inline bool shares_lines(const Launch& launch) {
+  constexpr int64_t kLine = 64;  // elements
+  const Problem& problem = launch.plan.problem;
+  const Operands& x = launch.operands;
+  const auto shares = [](int64_t dim, const Strides& strides) {
+    return dim > 96 && strides.head < strides.token && strides.head % kLine != 0;
+  };
+  return problem.kv_heads > 1 &&
+         (shares(problem.head_dim, x.k_strides) || shares(problem.head_dim_v, x.v_strides));
 }
 
 // What is read once makes way in L2 for everything else, so that others find there what they have
@@ -72,7 +79,7 @@ inline bool keeps(const Launch& launch, const Rounds& rounds) {
   const int64_t unit = 2 * (problem.head_dim + problem.head_dim_v) * longest(launch);
   const int64_t run = unit * problem.kv_heads * problem.batch;
   const bool long_stretches = rounds.parts <= 2 && unit >= kLongStretch && run >= kLongRun;
-  const bool lines = shares_lines(problem) && run >= kLongRun / 2;
+  const bool lines = shares_lines(launch) && run >= kLongRun / 2;
   const Schedule& schedule = launch.plan.schedule;
   return problem.group > schedule.heads || (schedule.slow_memory != 0 && (long_stretches || lines));
 }
@@ -81,9 +88,9 @@ inline bool keeps(const Launch& launch, const Rounds& rounds) {
 // is on its way: there a wait is a loss.  Lines that two heads share are read twice if the heads
 // are not in step, unless they stay in L2.
 inline int paced_from(const Launch& launch, bool keeps) {
-  constexpr int kUsual = 24, kForLines = 12, kNever = INT_MAX;
-  const bool lines = shares_lines(launch.plan.problem);
-  if (launch.plan.schedule.slow_memory == 0 || (lines && keeps)) return kNever;
+  constexpr int kUsual = 24, kForLines = 12;
+  const bool lines = shares_lines(launch);
+  if (launch.plan.schedule.slow_memory == 0 || (lines && keeps)) return kNeverPaced;
   return lines ? kForLines : kUsual;
 }
 
@@ -99,11 +106,8 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.cut_blocks = rounds.left_over * rounds.parts;
   p.parts = make_divisor(rounds.parts);
   const int32_t cut_tiles = p.tiles - rounds.end_tiles;
-  const int32_t turns = turns_of(cut_tiles);
-  p.part_turns = turns / rounds.parts;
-  p.part_rest = turns % rounds.parts;
-  p.last_part = (turns - 1) % rounds.parts;
-  p.last_lacks = turns * kTurn - cut_tiles;
+  p.part_tiles = cut_tiles / rounds.parts;
+  p.part_rest = cut_tiles % rounds.parts;
   p.end_tiles = rounds.end_tiles;
   p.ends = rounds.ends;
   p.ends_rest = rounds.left_over - rounds.spare * (rounds.ends - 1);
@@ -188,15 +192,15 @@ inline bool is_one(const Launch& launch, const TensorParams& p) {
          part * launch.plan.schedule.tile <= kEvenTokens;
 }
 
-// As if every sequence were as long as it may be.
-inline bool is_paced(const Launch& launch, const EvenParams& p) {
-  return is_paced(unit_count(launch.plan.problem, launch.plan.schedule) * p.tiles,
-                  kWarps * launch.plan.schedule.grid, p.paced_from);
-}
-
 // Those that have something to do.
 inline int64_t even_blocks(const Launch& launch, const EvenParams& p) {
   return p.whole > 0 || p.end_tiles > 0 ? launch.plan.schedule.grid : p.cut_blocks;
+}
+
+// As if every sequence were as long as it may be.
+inline bool is_paced(const Launch& launch, const EvenParams& p) {
+  return is_paced(unit_count(launch.plan.problem, launch.plan.schedule) * p.tiles,
+                  kWarps * even_blocks(launch, p), p.paced_from);
 }
 
 }  // namespace flashdec::cuda

@@ -11,6 +11,8 @@ namespace flashdec::cuda {
 // Of one block of a unit; more would need the transfers of read.cuh.
 constexpr int64_t kEvenTokens = 65536;
 
+constexpr int kNeverPaced = INT32_MAX;
+
 // Whether warps keep in step (pace.cuh): if each reads `from` tiles or more, about.
 FLASHDEC_INLINE bool is_paced(int64_t tiles, int64_t warps, int from) {
   constexpr int64_t kMost = int64_t{1} << 30;  // that can be counted
@@ -42,11 +44,19 @@ FLASHDEC_INLINE int least(int a, int b) {
   return a < b ? a : b;
 }
 
+// A warp reads neighbouring quads, up to 2^kLineLog of them, which is a line of 128 bytes, so that
+// it reads fewer lines; but a lane has no more parts than it can ask for at once.
+constexpr int kLineLog = 3;
+constexpr int kPartsAtOnce = 5;
+
 // Among blocks of 2^threads_log threads.
 FLASHDEC_INLINE Shares share_columns(int blocks, int parts, int quads, int threads_log) {
   const int each_log = ceil_log2((quads + blocks - 1) / blocks);
   const int spare_log = threads_log > each_log ? threads_log - each_log : 0;
-  return {quads, each_log, least(least(spare_log, ceil_log2(parts)), 5)};
+  const int of_line = 5 - least(each_log, kLineLog);
+  const int at_once = ceil_log2((parts + kPartsAtOnce - 1) / kPartsAtOnce);
+  const int wanted = least(of_line > at_once ? of_line : at_once, 5);
+  return {quads, each_log, least(least(spare_log, ceil_log2(parts)), wanted)};
 }
 
 // What every kernel needs, and all that the one for lengths that the host knows to be equal does
@@ -60,10 +70,8 @@ struct EvenParams {
   int32_t first_whole;  // unit, after those left over
   int32_t cut_blocks;   // blocks that have a part
   Divisor parts;        // of a unit left over, beside its end
-  int32_t part_turns;   // of each, at least: turns of kTurn tiles
+  int32_t part_tiles;   // of each, at least
   int32_t part_rest;    // parts that have one more
-  int32_t last_part;    // has the last turn,
-  int32_t last_lacks;   // which lacks so many tiles
   int32_t end_tiles;    // of the end, which other blocks take; 0: they take none
   int32_t ends;         // for such a block
   int32_t ends_rest;    // the first blocks; others have one fewer

@@ -209,18 +209,21 @@ struct Reading {
   // The queries of the first piece have been asked for.
   __device__ void read_all(const Work<Deal>& work) {
     pace.begin(block.deal);
+    bool has_queries = true;
     block.for_each_piece(
         work,
         [&](int number) {
           warp.start();
+          if (!Warp::kAsksAhead) has_queries = number == 0;
           if constexpr (Deal::kDealt) feed.look_on(number, ring.stage);
         },
         [&](const Piece& next) {
-          if (!block.is_empty(next)) ask_queries(warp, block.deal.p, next);
+          if (Warp::kAsksAhead && !block.is_empty(next)) ask_queries(warp, block.deal.p, next);
         },
         [&](const Piece& piece, const auto& find, const bool& another) {
           if (!Deal::kDealt || block.is_empty(piece)) find(true);
           if (block.is_empty(piece)) return;
+          if (!has_queries) ask_queries(warp, block.deal.p, piece);
           int live = piece.len - piece.token<Shape>(this_warp());
           block.for_each_split(
               piece, another,

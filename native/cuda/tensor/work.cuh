@@ -3,7 +3,7 @@
 // A unit is one key/value head (and one block of query heads) of one sequence.  Units are dealt to
 // the blocks of a persistent grid in one of three ways:
 //   parts    (even.cuh) every length the same: whole units in equal rounds; each one left over is
-//            cut into parts whose turns interleave, so that neighbours read neighbouring memory;
+//            cut into parts whose tiles interleave, so that neighbours read neighbouring memory;
 //   spans    (spans.cuh) lengths differ: the tiles of all sequences in a row, cut into equal spans;
 //   splits   (splits.cuh) the plan fixes the splits: neighbouring ones make a node, and the nodes
 //            go round the blocks.
@@ -23,8 +23,7 @@ constexpr int kBadLen = -1;
 // In spans, a new sequence takes a block as long as this many tiles more.
 constexpr int kBeginning = 1;
 
-// Turns of neighbouring tiles, one for each warp, of one unit: those from tile `first` on, and of
-// the turns that follow every `step`-th.
+// Tiles of one unit: from `first` on every `step`-th.  The warps of the block take them in turn.
 struct Piece {
   int sequence;
   int unit;  // of the sequence
@@ -40,7 +39,7 @@ struct Piece {
   // The first token of a warp.
   template <class Shape>
   __device__ int token(int warp) const {
-    return (first + warp) * Shape::kTile;
+    return (first + warp * step) * Shape::kTile;
   }
   template <class Shape>
   __device__ int tiles_of(int warp) const {
@@ -48,15 +47,17 @@ struct Piece {
   }
 };
 
-// Tiles to read: by one warp, and by all warps of the launch.
+// Tiles to read: by one warp, and by all of the launch; and the blocks that read any.
 struct Load {
   int mine;
   int64_t all;
+  int blocks;
 };
 
 // As if every warp had as much.
 __device__ inline Load load_of_each(int64_t all) {
-  return {static_cast<int>(min(all / kTurn / gridDim.x, int64_t{INT_MAX})), all};
+  const int blocks = static_cast<int>(gridDim.x);
+  return {static_cast<int>(min(all / kTurn / blocks, int64_t{INT_MAX})), all, blocks};
 }
 
 __device__ inline int kv_head_of(const EvenParams&, int unit) {
