@@ -53,14 +53,37 @@ Schedule fixed(const Problem& problem, const Kernel& kernel, const CudaDevice& d
   return schedule;
 }
 
+// Whether the sequences cannot all be as long as they may be: there are no pages for that.
+bool must_differ(const Problem& problem) {
+  return problem.paged() &&
+         problem.num_pages < problem.batch * ceil_div(problem.max_kv_len, problem.page_size);
+}
+
+// Blocks that all have as much to do serve better than a few more that have not: up to a twentieth
+// of the multiprocessors stay idle for it.  The exceptions are measured (docs/kernels.md): whole
+// units in pages where the memory is slow, and parts with ends where it is fast.
+int64_t even_grid(const Problem& problem, const Schedule& schedule, int64_t units, int64_t tiles) {
+  if (must_differ(problem)) return schedule.grid / schedule.team * schedule.team;
+  const bool slow = schedule.slow_memory != 0;
+  const bool has_ends = deal_rounds(units, schedule.grid, tiles, true).end_tiles > 0;
+  const auto serves = [&](int64_t grid) {
+    if (units % grid == 0) return !(slow && problem.paged());
+    return grid % units == 0 && tiles % (grid / units * kTurn) == 0 && (slow || !has_ends);
+  };
+  for (int64_t grid = schedule.grid; grid * 20 >= schedule.grid * 19; --grid)
+    if (serves(grid)) return grid;
+  return schedule.grid;
+}
+
 // A persistent grid cuts units where the lengths make it, when the plan runs.
 Schedule dealt(const Problem& problem, const Kernel& kernel, const CudaDevice& device) {
   Schedule schedule = grid_of(problem, kernel, device);
+  const int64_t units = problem.kv_heads * ceil_div(problem.group, kernel.heads);
   const int64_t tiles = ceil_div(problem.max_kv_len, kernel.tile);
+  schedule.grid = even_grid(problem, schedule, problem.batch * units, tiles);
   if (problem.batch > 1) {
     schedule.max_splits = std::min(schedule.grid, tiles);
   } else {
-    const int64_t units = problem.kv_heads * ceil_div(problem.group, kernel.heads);
     const Rounds rounds = deal_rounds(units, schedule.grid, tiles, true);
     schedule.max_splits = rounds.parts + (rounds.end_tiles > 0 ? 1 : 0);
   }

@@ -274,3 +274,29 @@ def test_rows_that_end_within_lines(
     run = Run(desc, {}, 4096, machine)
     out = records(core, plan(core, machine, desc, prefer_backend=2), run)
     assert (out.keeps, out.paced_from) == (keeps, paced_from)
+
+
+@pytest.mark.parametrize(
+    ("desc", "on_h100", "on_h200"),
+    [
+        ({"batch": 32}, 128, 128),  # two units for each
+        ({"batch": 33}, 132, 132),
+        ({"batch": 5}, 132, 132),  # 126 to 132 blocks do not share 40 units evenly
+        ({"batch": 32, "page_size": 16, "num_pages": 32 * 256}, 132, 128),
+        ({"batch": 32, "page_size": 16, "num_pages": 32 * 256 - 1}, 128, 128),  # lengths differ
+        ({"batch": 1, "max_kv_len": 131072}, 128, 132),  # 16 parts of 64 turns; or with ends
+        ({"batch": 1, "kv_heads": 1, "q_heads": 8, "max_kv_len": 131072}, 128, 128),
+        ({"batch": 1, "kv_heads": 1, "q_heads": 8, "max_kv_len": 131072 + 32}, 132, 132),
+    ],
+)
+def test_blocks_have_as_much_to_do(
+    core: Any, desc: dict[str, Any], on_h100: int, on_h200: int
+) -> None:
+    desc = {"max_kv_len": 4096, "alignment": 16, **desc}
+    grids = []
+    for bandwidth in (H100, H200):
+        machine = Machine(memory_bandwidth=bandwidth)
+        lengths = [desc["max_kv_len"]] * desc["batch"]
+        run = Run(desc, {}, lengths, machine)
+        grids.append(records(core, plan(core, machine, desc, prefer_backend=2), run).grid)
+    assert grids == [on_h100, on_h200]

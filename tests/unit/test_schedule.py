@@ -125,7 +125,11 @@ def check_schedule(core: Any, desc: dict[str, Any], planned: Planned, sm_count: 
     facts = planned.facts
     assert facts.tile == planned.kernel.tile > 0
     assert facts.max_splits >= 1
-    assert facts.workspace_bytes == expected_workspace(desc, planned, sm_count)
+    # What deals as lengths come may leave a twentieth of the multiprocessors idle.
+    fewest = sm_count if facts.split_len else ceil_div(19 * sm_count, 20)
+    assert facts.workspace_bytes in {
+        expected_workspace(desc, planned, blocks) for blocks in range(fewest, sm_count + 1)
+    }
     assert facts.workspace_align == 256
     if facts.split_len:
         assert facts.split_len % facts.tile == 0

@@ -65,8 +65,7 @@ inline bool shares_lines(const Launch& launch) {
   const auto shares = [](int64_t dim, const Strides& strides) {
     return dim > 96 && strides.head < strides.token && strides.head % kLine != 0;
   };
-  return problem.kv_heads > 1 &&
-         (shares(problem.head_dim, x.k_strides) || shares(problem.head_dim_v, x.v_strides));
+  return shares(problem.head_dim, x.k_strides) || shares(problem.head_dim_v, x.v_strides);
 }
 
 // What is read once makes way in L2 for everything else, so that others find there what they have
