@@ -39,7 +39,32 @@ FLASHDEC_INLINE int64_t live_splits(const Schedule& schedule, int64_t len) {
 // where the levels allow it, so that partial results stay few.
 constexpr int64_t kMostNodes = 32;
 
-// Splits of all sequences, and what decides how they are folded.
+// How far to fold, up to `most`: a matter of speed alone.  `cost_of(level)` is about the time of
+// the block that has most to do, in sixteenths of what a split takes; kTooManyNodes ends the
+// search.
+constexpr int kTooManyNodes = INT32_MAX;
+
+template <class CostOf>
+FLASHDEC_INLINE int node_level(int most, const CostOf& cost_of) {
+  int best = most;
+  int least_cost = INT32_MAX;
+  for (int level = most; level >= 0; --level) {
+    const int cost = cost_of(level);
+    if (cost == kTooManyNodes) break;
+    if (cost >= least_cost) continue;
+    least_cost = cost;
+    best = level;
+  }
+  return best;
+}
+
+// Nodes are dealt whole, so many small ones are dealt more evenly; but each that is not a whole
+// sequence costs as much as a sixteenth of a split to exchange.
+FLASHDEC_INLINE int folding_cost(int splits, int exchanged) {
+  return 16 * splits + exchanged;
+}
+
+// What is known of all sequences without a look at each.
 struct Folding {
   int splits;
   int splits_of_each;  // sequence, or 0: they differ
@@ -47,31 +72,18 @@ struct Folding {
   int units;  // of a sequence
 };
 
-// Rows of nodes of all sequences, about, where they differ.
-FLASHDEC_INLINE int node_rows(const Folding& all, int level) {
-  const int more = (1 << level) - 1;
-  if (all.splits_of_each != 0) return all.batch * ((all.splits_of_each + more) >> level);
-  const int64_t begun = int64_t{all.batch} * more / 2;
-  return static_cast<int>((all.splits + begun) >> level);
-}
-
-// How far to fold: a matter of speed alone.  Whole nodes are dealt, so many small ones are dealt
-// more evenly; but each costs as much as a sixteenth of a split to exchange.  `each_of(nodes)` are
-// a block's, rounded up.
+// `each_of(nodes)` are a block's, rounded up.
 template <class EachOf>
-FLASHDEC_INLINE int node_level(const Folding& all, int most, const EachOf& each_of) {
-  int best = most;
-  int least_cost = INT32_MAX;
-  for (int level = most; level >= 0; --level) {
-    const int each = each_of(node_rows(all, level) * all.units);
-    if (each > kMostNodes) break;
-    const int uneven = all.splits_of_each != 0 ? 0 : 8 << level;
-    const int cost = each * ((16 << level) + 1) + uneven;
-    if (cost >= least_cost) continue;
-    least_cost = cost;
-    best = level;
-  }
-  return best;
+FLASHDEC_INLINE int folding_cost(const Folding& all, int level, const EachOf& each_of) {
+  const int more = (1 << level) - 1;
+  const int nodes_of_each = (all.splits_of_each + more) >> level;
+  const int64_t begun = int64_t{all.batch} * more / 2;
+  const int rows = all.splits_of_each != 0 ? all.batch * nodes_of_each
+                                           : static_cast<int>((all.splits + begun) >> level);
+  const int each = each_of(rows * all.units);
+  if (each > kMostNodes) return kTooManyNodes;
+  const int uneven = all.splits_of_each != 0 ? 0 : 8 << level;
+  return folding_cost(each << level, nodes_of_each == 1 ? 0 : each) + uneven;
 }
 
 // Nodes that a launch leaves for the combine, at most.

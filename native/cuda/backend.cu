@@ -46,6 +46,7 @@ Driver find_driver() {
   find(found.release_primary, "cuDevicePrimaryCtxRelease");
   find(found.context_id, "cuCtxGetId");
   find(found.encode_tiled, "cuTensorMapEncodeTiled");
+  find(found.launch, "cuLaunchKernelEx");
   found.green_context = reinterpret_cast<decltype(found.green_context)>(
       entry_point("cuStreamGetGreenCtx", kGreenVersion));
   return found;

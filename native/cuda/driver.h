@@ -1,5 +1,5 @@
-// The few functions of the driver that the runtime has no equal for, found at run time: the library
-// must load where there is no driver.
+// The few functions of the driver that the runtime has no equal for, or a slower one, found at run
+// time: the library must load where there is no driver.
 #pragma once
 
 #include <cuda.h>
@@ -16,6 +16,7 @@ struct Driver {
   decltype(&cuDevicePrimaryCtxRelease) release_primary;
   decltype(&cuCtxGetId) context_id;
   decltype(&cuTensorMapEncodeTiled) encode_tiled;
+  decltype(&cuLaunchKernelEx) launch;
   decltype(&cuStreamGetGreenCtx) green_context;  // null: the driver is older than they are
 };
 

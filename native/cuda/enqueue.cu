@@ -35,29 +35,29 @@ bool has_part_of_device(cudaStream_t stream) {
 
 bool enqueue(const Start& start, cudaStream_t stream) {
   if (start.together && has_part_of_device(stream)) return false;
-  cudaLaunchAttribute attributes[2] = {};
+  CUlaunchAttribute attributes[2] = {};
   unsigned count = 0;
   if (start.dependent) {
-    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+    attributes[count].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attributes[count++].value.programmaticStreamSerializationAllowed = 1;
   }
   if (start.together) {
-    attributes[count].id = cudaLaunchAttributeCooperative;
-    attributes[count++].val.cooperative = 1;
+    attributes[count].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+    attributes[count++].value.cooperative = 1;
   }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(start.shape.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(start.shape.threads));
-  config.dynamicSmemBytes = static_cast<size_t>(start.shape.smem);
-  config.stream = stream;
+  CUlaunchConfig config = {};
+  config.gridDimX = static_cast<unsigned>(start.shape.blocks);
+  config.blockDimX = static_cast<unsigned>(start.shape.threads);
+  config.gridDimY = config.gridDimZ = config.blockDimY = config.blockDimZ = 1;
+  config.sharedMemBytes = static_cast<unsigned>(start.shape.smem);
+  config.hStream = stream;
   config.attrs = attributes;
   config.numAttrs = count;
-  const cudaError_t error = cudaLaunchKernelExC(&config, start.kernel, start.shape.arguments);
-  if (start.together && error == cudaErrorCooperativeLaunchTooLarge) {
-    cudaGetLastError();  // not ours to leave behind
-    return false;
-  }
-  check(error, "the launch of a kernel");
+  // The runtime's way to the same call takes 0.1 to 0.8 us more.
+  const CUresult result = driver().launch(&config, reinterpret_cast<CUfunction>(start.kernel),
+                                          start.shape.arguments, nullptr);
+  if (start.together && result == CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE) return false;
+  check(static_cast<cudaError_t>(result), "the launch of a kernel");  // the numbers are the same
   return true;
 }
 
@@ -74,6 +74,14 @@ KernelSetup::State KernelSetup::find(const void* kernel, const LaunchShape& shap
   return {context, static_cast<uint64_t>(smem), dependent};
 }
 
+cudaKernel_t KernelSetup::handle(const void* kernel) {
+  cudaKernel_t found = handle_.load(std::memory_order_relaxed);
+  if (found != nullptr) return found;
+  check(cudaGetKernel(&found, kernel), "cudaGetKernel");
+  handle_.store(found, std::memory_order_relaxed);
+  return found;
+}
+
 Start KernelSetup::start(const void* kernel, const LaunchShape& shape) {
   const uint64_t context = current_context_id();
   State state = state_.load(std::memory_order_acquire);
@@ -81,7 +89,7 @@ Start KernelSetup::start(const void* kernel, const LaunchShape& shape) {
     state = find(kernel, shape, context);
     state_.store(state, std::memory_order_release);
   }
-  Start start = {kernel, shape, state.dependent != 0, false};
+  Start start = {handle(kernel), shape, state.dependent != 0, false};
   start.shape.smem = static_cast<int>(state.smem);
   return start;
 }

@@ -17,7 +17,7 @@ struct LaunchShape {
 
 // A kernel, and what it is started with.
 struct Start {
-  const void* kernel;
+  cudaKernel_t kernel;
   LaunchShape shape;
   // Its blocks may take their places while the kernel before it ends (programmatic dependent
   // launch): it waits for that one itself, with wait_for_previous().
@@ -28,7 +28,7 @@ struct Start {
 // Enqueues; false if the blocks could not be resident together, though they should be.
 bool enqueue(const Start& start, cudaStream_t stream);
 
-// What is found out, and granted, once for each kernel and context.
+// What is found out once for each kernel, and granted for each context.
 class KernelSetup {
  public:
   Start start(const void* kernel, const LaunchShape& shape);
@@ -40,8 +40,10 @@ class KernelSetup {
     uint64_t dependent : 1;
   };
   State find(const void* kernel, const LaunchShape& shape, uint64_t context) const;
+  cudaKernel_t handle(const void* kernel);
 
   std::atomic<State> state_{State{0, 0, 0}};
+  std::atomic<cudaKernel_t> handle_{nullptr};  // the same in every context
 };
 
 }  // namespace flashdec::cuda

@@ -18,8 +18,8 @@ pytestmark = [
 ]
 
 # Narrow heads: a tile has 64 of their tokens, and a block needs many tiles.  Units that 132 blocks
-# share as 26 parts each, with 2 blocks left, and as rounds of whole ones, with 64 left.
-PARTS = Case("bfloat16", 1, 5, 2, 8, 8, 440_000, 440_000, seed=1)
+# share as 26 parts each, in stripes, with 2 blocks left, and as rounds of whole ones, with 64 left.
+PARTS = Case("bfloat16", 1, 5, 4, 8, 8, 440_000, 440_000, seed=1)
 WHOLE = Case("float16", 200, 1, 2, 8, 8, 9_000, 9_000, seed=2)
 CASES = {"parts": PARTS, "whole": WHOLE}
 

@@ -174,8 +174,10 @@ int64_t unit_live_splits(int64_t max_splits, int64_t split_len, int64_t tile, in
 
 // `all`: the fields of Folding, then the blocks.
 int32_t unit_node_level(const int32_t* all, int32_t most) {
-  return node_level({all[0], all[1], all[2], all[3]}, most,
-                    [&](int nodes) { return (nodes - 1) / all[4] + 1; });
+  const Folding folding = {all[0], all[1], all[2], all[3]};
+  return node_level(most, [&](int level) {
+    return folding_cost(folding, level, [&](int nodes) { return (nodes - 1) / all[4] + 1; });
+  });
 }
 
 // out: the fields of Rounds.

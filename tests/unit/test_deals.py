@@ -300,3 +300,26 @@ def test_blocks_have_as_much_to_do(
         run = Run(desc, {}, lengths, machine)
         grids.append(records(core, plan(core, machine, desc, prefer_backend=2), run).grid)
     assert grids == [on_h100, on_h200]
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "lengths", "tiles"),
+    [
+        (8, [65536] + [1024] * 31, {32}),  # the short ones are whole, and nobody exchanges them
+        (8, [65536] + [512] * 31, {16}),  # a split
+        (16, [4096] * 6 + [2048] * 26, {64}),  # as above; by their number alone it would be 16
+        (8, [131072] * 2, {128}),  # few nodes to exchange
+    ],
+)
+def test_how_far_fixed_splits_are_folded_where_lengths_differ(
+    core: Any, kv_heads: int, lengths: list[int], tiles: set[int]
+) -> None:
+    desc = {
+        "batch": len(lengths), "kv_heads": kv_heads, "q_heads": 4 * kv_heads,
+        "max_kv_len": 131072, "alignment": 16,
+    }  # fmt: skip
+    machine = Machine()
+    planned = plan(core, machine, desc, prefer_backend=2, flags=BATCH_INVARIANT)
+    run = Run(desc, {}, lengths, machine)
+    out = records(core, planned, run)
+    assert {piece.tiles for piece in out.pieces[: out.piece_count]} == tiles

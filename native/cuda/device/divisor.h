@@ -8,6 +8,15 @@
 
 namespace flashdec::cuda {
 
+// Of 1 <= n < 2^31.
+FLASHDEC_INLINE int ceil_log2(int n) {
+#ifdef __CUDA_ARCH__
+  return 32 - __clz(n - 1);
+#else
+  return n > 1 ? 32 - __builtin_clz(static_cast<unsigned>(n - 1)) : 0;
+#endif
+}
+
 struct Divisor {
   uint32_t value;
   uint32_t factor;
@@ -23,9 +32,7 @@ struct Divisor {
 
 // 1 <= value < 2^31.
 inline Divisor make_divisor(int64_t value) {
-  uint32_t shift = 0;
-  while ((int64_t{1} << shift) < value)
-    ++shift;
+  const auto shift = static_cast<uint32_t>(ceil_log2(static_cast<int>(value)));
   const uint64_t over = (uint64_t{1} << shift) - static_cast<uint64_t>(value);
   const uint64_t factor = (over << 32) / static_cast<uint64_t>(value) + 1;
   return {static_cast<uint32_t>(value), static_cast<uint32_t>(factor), shift};

@@ -1,7 +1,7 @@
 // A unit that several blocks share.
 #pragma once
 
-#include "cuda/tensor/params.h"
+#include "cuda/tensor/packet.cuh"
 
 namespace flashdec::cuda {
 
@@ -20,6 +20,11 @@ struct Cut {
   __device__ int own_slot() const { return parts > 1 ? slot(part) : kNoSlot; }
   __device__ int slot(int index) const {
     return index < heads ? head_slot + index : first_slot + index * stride;
+  }
+  // Where four columns of a part are; `striped`: as even.cuh leaves them.
+  __device__ int64_t packet(const EvenParams& p, bool striped, int index, int quad) const {
+    return striped ? striped_index(p, first_slot, parts, index, quad)
+                   : packet_index(p, slot(index), quad);
   }
 };
 

@@ -23,14 +23,14 @@ __device__ inline SharedUnit shared_unit(const TensorParams& p, const Even& even
 template <class E>
 __device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
   const SharedUnit unit = shared_unit(even, shares);
-  CutReader<E>{even.p, unit, receive}.reduce();
+  CutReader<E>{even.p, unit, true, receive}.reduce();
 }
 template <class E>
 __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
                                         const Receiver& receive) {
   if (!even.reduces()) return;
   const SharedUnit unit = shared_unit(p, even);
-  CutReader<E>{p, unit, receive}.reduce();
+  CutReader<E>{p, unit, true, receive}.reduce();
 }
 
 // The same, or of all units that this block has a part of: one place for both deals, because this
@@ -46,7 +46,7 @@ __device__ inline void reduce_either(const Spans& spans, const Even& even, bool 
     const Cut cut = in_parts ? even.shared() : spans.cut(work.piece);
     if (cut.parts > 1) {
       const SharedUnit unit = in_parts ? shared_unit(p, even) : shared_unit(p, work.piece, cut);
-      CutReader<E>{p, unit, receive}.reduce();
+      CutReader<E>{p, unit, in_parts, receive}.reduce();
     }
     if (!in_parts) work.step();
     any = !in_parts && work.any;
@@ -73,7 +73,7 @@ __device__ inline void reduce_dealt(const TensorParams& p, const Survey& found, 
 #pragma unroll 1
   for (int i = 0; i < count; ++i) {
     const SharedUnit unit = i < Shelf::kUnits ? shelf.unit(i) : find_shared(p, found, i);
-    CutReader<E>{p, unit, receive}.reduce();
+    CutReader<E>{p, unit, false, receive}.reduce();
   }
 }
 

@@ -79,6 +79,8 @@ struct Dealt {
     return shelf.first_slot();
   }
 
+  __device__ int64_t packet(int slot, int quad) const { return packet_index(p, slot, quad); }
+
   // By every warp, when it begins a piece.
   __device__ void taken(int number) const {
     __syncwarp();  // every lane has read it

@@ -71,7 +71,7 @@ struct Even {
     tiles = ((len - 1) >> q.tile_log) + 1;
     const int fewest = turns_of(tiles);
     if (fewest < divided) return divide(q, fewest);
-    if (end > 0) end = end_length({whole, q.left_over, divided, q.spare, q.ends, 0}, tiles);
+    if (end > 0) end = end_length({whole, q.first_whole, divided, q.spare, q.ends, 0}, tiles);
     if (part < divided) {
       share_tiles = q.parts.divide(tiles - end - part + divided - 1);
     } else if (end > 0) {
@@ -87,7 +87,7 @@ struct Even {
     end = 0;
     shares = 0;
     const int block = static_cast<int>(blockIdx.x);
-    if (block >= q.left_over * divided) return;
+    if (block >= q.first_whole * divided) return;
     const int index = block / divided;
     take_part(index, block - index * divided);
     share_tiles = (tiles - part + divided - 1) / divided;
@@ -114,6 +114,9 @@ struct Even {
     return {0, 0, slot, 1, part, parts()};
   }
   __device__ int slot(const Piece& piece) const { return piece.row; }
+  __device__ int64_t packet(int slot, int quad) const {
+    return striped_index(p, slot - part, parts(), part, quad);
+  }
 
   // Whether this block begins with all, or the beginning, of the unit of its own number, however
   // long the sequences are: as it does where they differ, too (spans.cuh).

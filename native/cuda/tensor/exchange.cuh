@@ -89,6 +89,7 @@ template <class E>
 struct CutReader {
   const EvenParams& p;
   const SharedUnit& unit;
+  bool striped;
   const Receiver& receive;
   const Cut& cut = unit.cut;
   const Shares& shares = unit.shares;
@@ -149,7 +150,7 @@ struct CutReader {
           const int of_part = part + j * lanes();
           const int of_quad = quad + i * at_once();
           const bool there = of_part < cut.parts && of_quad < end;
-          places[i][j] = there ? packet_index(p, cut.slot(of_part), of_quad) : -1;
+          places[i][j] = there ? cut.packet(p, striped, of_part, of_quad) : -1;
           packets[i][j] = there ? unknown_packet() : empty_packet();
         }
       while (!ask(p, packets, places) && receive.wait) {

@@ -11,10 +11,6 @@
 
 namespace flashdec::cuda {
 
-// Where deals are found on the device, they say whether they are paced.
-template <class Shape, class Copy>
-using MaybePaced = std::conditional_t<Copy::kBoxes, Pace<Shape>, NoPace>;
-
 // The half of a block that reads; open() after it has asked for its first tile.
 template <class Pacing, class E, class Shape, class Places, class Deal, class Copy, class Open>
 __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work, Copy& copy,
@@ -109,9 +105,6 @@ __global__ void __launch_bounds__(kThreads, 1)
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
-  wait_for_previous();
-  const Lengths lengths(p);
-  const int asked = lengths.ask_first();
   Attention<E, Shape> warp;
   Ahead<Places> ahead{Places(p)};
   // The first tile, before the length: the right one, however long the sequence is, unless it is
@@ -119,6 +112,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   Piece first;
   if (p.may_be_longest && is_reader() && Even::Cursor(even).next(first))
     ahead.template aim<Shape>(first, copy);
+  wait_for_previous();
+  const Lengths lengths(p);
+  const int asked = lengths.ask_first();
   ahead.ask(p, copy, room.warp_ring(), warp);
   const int len = lengths.checked(asked);
   if (len > 0) {
@@ -192,15 +188,16 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-// Whether blocks begin with a first node: in pages, where the way to the first tile is long. Larger
-// groups have no registers left for it.
+// Whether blocks begin with a first node: in pages, where the way to the first tile is long. Groups
+// of 16 gain nothing by it.
 template <class Shape, class Copy, class Places>
 constexpr bool kLeadsSplits = Copy::kBoxes && Places::kPaged && Shape::kHeads == 8;
 
-// Whether they are paced; long rows and larger groups have no registers left for that, either.
+// Whether warps keep in step: groups of 16 gain nothing by that, and long rows have no registers
+// left for it.
 template <class Shape, class Copy>
-using MaybePacedSplits =
-    std::conditional_t<Shape::kHeads == 8 && Shape::kPanels <= 2, MaybePaced<Shape, Copy>, NoPace>;
+using PaceOfSplits = std::conditional_t<Copy::kBoxes && Shape::kHeads == 8 && Shape::kPanels <= 2,
+                                        Pace<Shape>, NoPace>;
 
 // Splits that the plan fixes.
 template <class E, class Shape, class Copy, class Places>
@@ -224,8 +221,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if constexpr (kLeads) ahead.ask(p, copy, room.warp_ring(), warp);
   using Deal = SplitsDeal<kLeads>;
   const Deal splits(p, survey(lengths, Quanta(p), asked));
-  read_all<MaybePacedSplits<Shape, Copy>, E>(splits, Work<Deal>(splits), copy, ahead, warp, room,
-                                             meeting);
+  read_all<PaceOfSplits<Shape, Copy>, E>(splits, Work<Deal>(splits), copy, ahead, warp, room,
+                                         meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

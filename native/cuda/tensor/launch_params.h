@@ -127,6 +127,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.slot_quads = static_cast<int32_t>(schedule.heads * problem.head_dim_v / 4);
   p.shares = share_columns(rounds.parts, rounds.parts + (rounds.end_tiles > 0 ? 1 : 0),
                            p.slot_quads, ceil_log2(kThreads));
+  p.stripe_log = stripe_log_of(p.shares);
   p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
@@ -170,7 +171,6 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   p.may_be_longest =
       !problem.paged() ||
       problem.num_pages >= problem.batch * ceil_div(longest(launch), problem.page_size);
-  p.left_over = rounds_of(launch, cut).left_over;
   p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
   fill_splits(schedule, cut, p);
   p.team = make_divisor(schedule.team);

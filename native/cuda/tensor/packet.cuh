@@ -21,6 +21,16 @@ __device__ inline int64_t packet_index(const EvenParams& p, int slot, int quad) 
   return int64_t{slot} * p.slot_quads + quad;
 }
 
+// The same of a unit whose parts are in stripes: 2^stripe_log quads of each part, then the next of
+// each.  Who reads a few columns of many parts finds them in few lines.  The slots of the parts
+// follow `first_slot`.
+__device__ inline int64_t striped_index(const EvenParams& p, int first_slot, int parts, int part,
+                                        int quad) {
+  const int stripe = quad >> p.stripe_log;
+  const int before = ((stripe * parts + part - stripe) << p.stripe_log);
+  return int64_t{first_slot} * p.slot_quads + before + quad;
+}
+
 // No part may look like the sentinel, which is a NaN: another NaN takes its place.
 __device__ inline uint32_t as_word(float value) {
   return min(__float_as_uint(value), kSentinel - 1);
@@ -31,9 +41,9 @@ __device__ inline void write_packet(const EvenParams& p, int64_t index, const Pa
   store_relaxed(reinterpret_cast<uint2*>(p.headers) + index, packet.state);
 }
 
-__device__ inline void store_packet(const EvenParams& p, int slot, int quad, float4 o,
+__device__ inline void store_packet(const EvenParams& p, int64_t index, float4 o,
                                     SoftmaxState state) {
-  write_packet(p, packet_index(p, slot, quad),
+  write_packet(p, index,
                {{as_word(o.x), as_word(o.y), as_word(o.z), as_word(o.w)},
                 {as_word(state.m), as_word(state.l)}});
 }

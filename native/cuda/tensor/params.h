@@ -28,18 +28,6 @@ struct Shares {
   int32_t lanes_log;
 };
 
-// Of 1 <= n < 2^31.
-FLASHDEC_INLINE int ceil_log2(int n) {
-#ifdef __CUDA_ARCH__
-  return 32 - __clz(n - 1);
-#else
-  int log = 0;
-  while ((int64_t{1} << log) < n)
-    ++log;
-  return log;
-#endif
-}
-
 FLASHDEC_INLINE int least(int a, int b) {
   return a < b ? a : b;
 }
@@ -59,6 +47,13 @@ FLASHDEC_INLINE Shares share_columns(int blocks, int parts, int quads, int threa
   return {quads, each_log, least(least(spare_log, ceil_log2(parts)), wanted)};
 }
 
+// Parts lie whole; or, if a block reads less than a line of each, in stripes (packet.cuh) of half a
+// line.  Shorter ones would take who writes them longer than they save who reads them.
+FLASHDEC_INLINE int stripe_log_of(const Shares& shares) {
+  const int whole = ceil_log2(shares.quads & -shares.quads);  // what divides them
+  return shares.each_log < kLineLog ? least(whole, kLineLog - 1) : whole;
+}
+
 // What every kernel needs, and all that the one for lengths that the host knows to be equal does
 // (tensor/even.cuh).
 struct EvenParams {
@@ -67,7 +62,7 @@ struct EvenParams {
   int32_t kv_len;
   int32_t tiles;        // of a unit
   int32_t whole;        // rounds
-  int32_t first_whole;  // unit, after those left over
+  int32_t first_whole;  // unit, after those left over, of which there are as many
   int32_t cut_blocks;   // blocks that have a part
   Divisor parts;        // of a unit left over, beside its end
   int32_t part_tiles;   // of each, at least
@@ -103,6 +98,7 @@ struct EvenParams {
   float* packets;
   SoftmaxState* headers;
   int32_t slot_quads;  // of a slot
+  int32_t stripe_log;  // quads of a part that lie together, where units are cut into parts
 };
 
 // What the kernel for any lengths needs beside that (lengths_split and fixed_split).
@@ -118,7 +114,6 @@ struct TensorParams : EvenParams {
   // Sequences of one length.
   bool even;            // are cut into parts
   bool may_be_longest;  // all of them: there are pages for that
-  int32_t left_over;    // units, after whole rounds
 
   // Splits at the same tokens of every unit.
   bool fixed;

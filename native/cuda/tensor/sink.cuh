@@ -55,7 +55,7 @@ struct Sink {
       store_normalised<E>(p, piece.sequence, first_head_of(p, piece.unit) + head, column, node.o,
                           node.state);
     } else {
-      store_packet(p, leaf.slot, quad, node.o, node.state);
+      store_packet(p, deal.packet(leaf.slot, quad), node.o, node.state);
     }
   }
 

@@ -186,6 +186,7 @@ struct Spans {
   }
 
   __device__ int slot(const Piece& piece) const { return cut(piece).own_slot(); }
+  __device__ int64_t packet(int slot, int quad) const { return packet_index(p, slot, quad); }
 
   // Steps through what this block's team has.  By whole warps.
   struct Cursor {

@@ -8,21 +8,36 @@
 #pragma once
 
 #include "core/split.h"
+#include "cuda/tensor/packet.cuh"
 #include "cuda/tensor/work.cuh"
 
 namespace flashdec::cuda {
 
-// Of a sequence.
-struct NodeRows {
+// Nodes of a unit of a sequence.
+struct NodesOf {
   Quanta quanta;
   int level;
 
   __device__ int operator()(int, int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
 };
 
+// Where the lengths differ and every lane knows one: how far to fold.  Called, and with values, as
+// sum_lengths() is.
+static __device__ __noinline__ int find_node_level(Quanta quanta, int batch, int len, int units,
+                                                   int most, Divisor grid) {
+  const int splits = static_cast<int>(threadIdx.x) % 32 < batch ? quanta.of(len) : 0;
+  const auto each_of = [&](int nodes) { return nodes > 0 ? grid.divide(nodes - 1) + 1 : 0; };
+  return node_level(most, [&](int level) {
+    const int nodes = (splits + (1 << level) - 1) >> level;
+    const int each = each_of(__reduce_add_sync(kAllLanes, nodes) * units);
+    const int exchanged = each_of(__reduce_add_sync(kAllLanes, nodes > 1 ? nodes : 0) * units);
+    return each > kMostNodes ? kTooManyNodes : folding_cost(each << level, exchanged);
+  });
+}
+
 // Of a sequence, in the line of those that go round.
 struct LineRows {
-  NodeRows nodes;
+  NodesOf nodes;
   int led;
 
   __device__ int operator()(int sequence, int len) const {
@@ -62,8 +77,13 @@ struct Splits {
   __device__ Splits(const TensorParams& params, const Survey& lengths)
       : p(params), survey(lengths) {
     const bool even = survey.common != kLengthsDiffer;
-    level = node_level({survey.quanta, even ? Quanta(p).of(survey.common) : 0, p.batch, units()},
-                       p.levels, [&](int nodes) { return p.grid.divide(nodes - 1) + 1; });
+    if (!even && p.batch <= 32) {
+      level = find_node_level(Quanta(p), p.batch, survey.first, units(), p.levels, p.grid);
+      return;
+    }
+    const Folding all = {survey.quanta, even ? Quanta(p).of(survey.common) : 0, p.batch, units()};
+    const auto each_of = [&](int nodes) { return p.grid.divide(nodes - 1) + 1; };
+    level = node_level(p.levels, [&](int tried) { return folding_cost(all, tried, each_of); });
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
@@ -71,11 +91,12 @@ struct Splits {
     const int tiles = min(p.split_tiles, Quanta(p).tiles(survey.longest));
     return load_of_each(int64_t{survey.quanta} * tiles * p.units.value);
   }
-  __device__ NodeRows rows() const { return {Quanta(p), level}; }
+  __device__ NodesOf rows() const { return {Quanta(p), level}; }
   __device__ int nodes(int len) const { return rows()(0, len); }
   __device__ int slot(const Piece& piece) const {
     return piece.parts > 1 ? piece.row * units() + piece.unit : kNoSlot;
   }
+  __device__ int64_t packet(int slot, int quad) const { return packet_index(p, slot, quad); }
   __device__ Window first_window() const { return show(rows(), p.batch, 0, survey.first, 0); }
   __device__ Window next_window(const Window& shown, int rows_before) const {
     return show_next(rows(), Lengths(p), shown.base + 32, rows_before);
