@@ -323,3 +323,16 @@ def test_how_far_fixed_splits_are_folded_where_lengths_differ(
     run = Run(desc, {}, lengths, machine)
     out = records(core, planned, run)
     assert {piece.tiles for piece in out.pieces[: out.piece_count]} == tiles
+
+
+@pytest.mark.parametrize("length", [0, 300, 4096, 33_000, 131_072])
+@pytest.mark.parametrize("batch", [1, 2, 40])
+def test_the_host_folds_as_far_as_the_device(core: Any, batch: int, length: int) -> None:
+    desc = {"batch": batch, "max_kv_len": 131_072, "alignment": 16}
+    machine = Machine()
+    planned = plan(core, machine, desc, prefer_backend=2, flags=BATCH_INVARIANT)
+    found = []
+    for lengths in (length, [length] * batch):
+        out = records(core, planned, Run(desc, {}, lengths, machine))
+        found.append([(p.block, p.first, p.tiles) for p in out.pieces[: out.piece_count]])
+    assert found[0] == found[1]

@@ -138,6 +138,14 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.headers = launch.workspace.headers;
 }
 
+// How far a block folds splits of the length that the host knows.
+inline int node_level_of(const TensorParams& p) {
+  const auto each_of = [&](int nodes) { return static_cast<int>(ceil_div(nodes, p.grid.value)); };
+  const int splits = p.kv_len > 0 ? static_cast<int>(ceil_div(p.kv_len, p.split_len.value)) : 1;
+  const Folding all = {p.batch * splits, splits, p.batch, static_cast<int>(p.units.value)};
+  return node_level(p.levels, [&](int level) { return folding_cost(all, level, each_of); });
+}
+
 // The splits of the plan; or, where nothing may be cut, one that is as long as any sequence.
 inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
   constexpr int64_t kLongest = INT32_MAX;
@@ -152,6 +160,7 @@ inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
   p.grid = make_divisor(schedule.grid);
   p.split_tiles = static_cast<int32_t>(ceil_div(split_len, schedule.tile));
   p.levels = cut ? static_cast<int32_t>(schedule.levels) : 0;
+  p.level = p.kv_lens == nullptr ? node_level_of(p) : -1;
 }
 
 inline TensorParams make_tensor_params(const Launch& launch, bool cut) {

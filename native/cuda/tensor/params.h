@@ -121,6 +121,7 @@ struct TensorParams : EvenParams {
   int32_t split_tiles;
   Divisor grid;        // blocks
   int32_t levels;      // of their tree, that a block may fold
+  int32_t level;       // that it does; -1: lengths on the device decide
   int32_t led;         // sequences whose first nodes are dealt before all others
   int32_t step_rows;   // from one node of a block to its next one:
   int32_t step_units;  // step_rows * units + step_units = blocks

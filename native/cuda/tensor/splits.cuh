@@ -21,12 +21,17 @@ struct NodesOf {
   __device__ int operator()(int, int len) const { return ((quanta.of(len) - 1) >> level) + 1; }
 };
 
-// Where the lengths differ and every lane knows one: how far to fold.  Called, and with values, as
-// sum_lengths() is.
-static __device__ __noinline__ int find_node_level(Quanta quanta, int batch, int len, int units,
-                                                   int most, Divisor grid) {
-  const int splits = static_cast<int>(threadIdx.x) % 32 < batch ? quanta.of(len) : 0;
+// How far to fold, of lengths on the device.  Called, and with values, as sum_lengths() is.
+static __device__ __noinline__ int find_node_level(Quanta quanta, Survey survey, int batch,
+                                                   int units, int most, Divisor grid) {
   const auto each_of = [&](int nodes) { return nodes > 0 ? grid.divide(nodes - 1) + 1 : 0; };
+  const bool even = survey.common != kLengthsDiffer;
+  if (even || batch > 32) {
+    const Folding all = {survey.quanta, even ? quanta.of(survey.common) : 0, batch, units};
+    return node_level(most, [&](int level) { return folding_cost(all, level, each_of); });
+  }
+  // Every lane knows one of them.
+  const int splits = static_cast<int>(threadIdx.x) % 32 < batch ? quanta.of(survey.first) : 0;
   return node_level(most, [&](int level) {
     const int nodes = (splits + (1 << level) - 1) >> level;
     const int each = each_of(__reduce_add_sync(kAllLanes, nodes) * units);
@@ -76,14 +81,8 @@ struct Splits {
 
   __device__ Splits(const TensorParams& params, const Survey& lengths)
       : p(params), survey(lengths) {
-    const bool even = survey.common != kLengthsDiffer;
-    if (!even && p.batch <= 32) {
-      level = find_node_level(Quanta(p), p.batch, survey.first, units(), p.levels, p.grid);
-      return;
-    }
-    const Folding all = {survey.quanta, even ? Quanta(p).of(survey.common) : 0, p.batch, units()};
-    const auto each_of = [&](int nodes) { return p.grid.divide(nodes - 1) + 1; };
-    level = node_level(p.levels, [&](int tried) { return folding_cost(all, tried, each_of); });
+    level = p.level >= 0 ? p.level
+                         : find_node_level(Quanta(p), survey, p.batch, units(), p.levels, p.grid);
   }
 
   __device__ int units() const { return static_cast<int>(p.units.value); }
