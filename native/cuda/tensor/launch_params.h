@@ -140,10 +140,9 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
 
 // How far a block folds splits of the length that the host knows.
 inline int node_level_of(const TensorParams& p) {
-  const auto each_of = [&](int nodes) { return static_cast<int>(ceil_div(nodes, p.grid.value)); };
   const int splits = p.kv_len > 0 ? static_cast<int>(ceil_div(p.kv_len, p.split_len.value)) : 1;
   const Folding all = {p.batch * splits, splits, p.batch, static_cast<int>(p.units.value)};
-  return node_level(p.levels, [&](int level) { return folding_cost(all, level, each_of); });
+  return node_level(p.levels, FoldingCost{all, {p.grid}});
 }
 
 // The splits of the plan; or, where nothing may be cut, one that is as long as any sequence.

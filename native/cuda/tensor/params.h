@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/kernel.h"
+#include "core/split.h"
 #include "core/workspace.h"
 #include "cuda/device/divisor.h"
 
@@ -53,6 +54,20 @@ FLASHDEC_INLINE int stripe_log_of(const Shares& shares) {
   const int whole = ceil_log2(shares.quads & -shares.quads);  // what divides them
   return shares.each_log < kLineLog ? least(whole, kLineLog - 1) : whole;
 }
+
+// A block's share of so many, rounded up.
+struct ShareOfBlock {
+  Divisor blocks;
+
+  FLASHDEC_MEMBER int operator()(int all) const { return all > 0 ? blocks.divide(all - 1) + 1 : 0; }
+};
+
+struct FoldingCost {
+  Folding all;
+  ShareOfBlock each_of;
+
+  FLASHDEC_MEMBER int operator()(int level) const { return folding_cost(all, level, each_of); }
+};
 
 // What every kernel needs, and all that the one for lengths that the host knows to be equal does
 // (tensor/even.cuh).

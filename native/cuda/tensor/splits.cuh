@@ -24,11 +24,11 @@ struct NodesOf {
 // How far to fold, of lengths on the device.  Called, and with values, as sum_lengths() is.
 static __device__ __noinline__ int find_node_level(Quanta quanta, Survey survey, int batch,
                                                    int units, int most, Divisor grid) {
-  const auto each_of = [&](int nodes) { return nodes > 0 ? grid.divide(nodes - 1) + 1 : 0; };
+  const ShareOfBlock each_of = {grid};
   const bool even = survey.common != kLengthsDiffer;
   if (even || batch > 32) {
     const Folding all = {survey.quanta, even ? quanta.of(survey.common) : 0, batch, units};
-    return node_level(most, [&](int level) { return folding_cost(all, level, each_of); });
+    return node_level(most, FoldingCost{all, each_of});
   }
   // Every lane knows one of them.
   const int splits = static_cast<int>(threadIdx.x) % 32 < batch ? quanta.of(survey.first) : 0;
