@@ -35,9 +35,10 @@ struct Records {
   int32_t grid;
   int32_t keeps;       // K and V may stay in L2
   int32_t paced_from;  // tiles of a warp
-  int32_t blocks;      // that are said to have any tiles
-  int64_t all;         // tiles that all warps are said to have
-  int32_t* loads;      // of each warp, as it says
+  int32_t looks_every;
+  int32_t blocks;  // that are said to have any tiles
+  int64_t all;     // tiles that all warps are said to have
+  int32_t* loads;  // of each warp, as it says
 };
 
 bool is_first_lane() {
@@ -166,6 +167,7 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     out->keeps = even ? lean.keeps : params.keeps;
     out->deal = out->piece_count = out->fold_count = 0;
     out->paced_from = even ? lean.paced_from : params.paced_from;
+    out->looks_every = even ? lean.looks_every : params.looks_every;
     out->all = out->blocks = 0;
     const auto blocks = static_cast<unsigned>(out->grid);
     for (unsigned block = 0; block < blocks; ++block) {

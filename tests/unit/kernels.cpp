@@ -42,7 +42,7 @@ void add_kernel(void (*kernel)(Args...)) {
 template <class E, class Shape, class Copy, class Places>
 void add_one_split() {
   add_kernel(one_split<E, Shape, Copy, Places, NoPace>);
-  add_kernel(one_split<E, Shape, Copy, Places, Pace<Shape>>);
+  add_kernel(one_split<E, Shape, Copy, Places, Pace<Shape, Places::kPaged>>);
 }
 
 template <class E, class Shape, class Copy>
@@ -50,7 +50,7 @@ void add_split_kernels() {
   add_kernel(even_split<E, Shape, Copy, NoPace>);
   add_kernel(lengths_split<E, Shape, Copy, RowPlaces>);
   if constexpr (Copy::kBoxes) {
-    add_kernel(even_split<E, Shape, Copy, Pace<Shape>>);
+    add_kernel(even_split<E, Shape, Copy, Pace<Shape, false>>);
     add_one_split<E, Shape, Copy, RowPlaces>();
     add_one_split<E, Shape, Copy, Pages<Shape, Copy>>();
   }
@@ -122,17 +122,20 @@ extern "C" int32_t unit_wait(int32_t others) {
   int32_t waited = -1;
   const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1};
   const std::string problem = emulation::run(one_warp, 1, [&] {
-    Pace<Shape> pace;
-    pace.begin(Deal{});
+    Pace<Shape, false> pace;
+    Deal deal{};
+    deal.p.looks_every = 2;
+    pace.begin(deal);
     const uint32_t begun = pace.state().looked;
     for (int tile = 0; tile < 2; ++tile) {
       if (tile == 1 && threadIdx.x == 0) tiles_read += static_cast<uint32_t>(others);
       __syncwarp();
-      const uint32_t seen = pace.ask();
+      const uint32_t seen = pace.ask(deal.p);
       pace.wait();
-      pace.count(seen);
+      pace.count(deal.p, seen);
     }
     longest_stall = 0;
+    pace.ask(deal.p);
     pace.wait();
     if (threadIdx.x == 0)
       waited = longest_stall * 1000 / static_cast<int>(pace.state().looked - begun);

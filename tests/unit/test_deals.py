@@ -46,6 +46,7 @@ class Records(ctypes.Structure):
         ("grid", ctypes.c_int32),
         ("keeps", ctypes.c_int32),
         ("paced_from", ctypes.c_int32),
+        ("looks_every", ctypes.c_int32),
         ("blocks", ctypes.c_int32),
         ("all", ctypes.c_int64),
         ("loads", ctypes.POINTER(ctypes.c_int32)),
@@ -257,6 +258,10 @@ def test_long_stretches_stay_in_l2_where_the_memory_is_slow(
 @pytest.mark.parametrize(
     ("desc", "memory_bandwidth", "keeps", "paced_from"),
     [
+        ({}, H100, False, 24),
+        ({}, H200, False, 48),
+        ({"page_size": 16, "num_pages": 8 * 256}, H100, False, 24),
+        ({"page_size": 16, "num_pages": 8 * 256}, H200, False, NEVER_PACED),
         ({"head_dim": 112}, H100, False, 12),  # neighbours share lines: in step early
         ({"head_dim": 112, "batch": 32}, H100, True, NEVER_PACED),  # or lines stay in L2
         ({"head_dim": 112, "batch": 32}, H200, False, NEVER_PACED),
@@ -266,7 +271,7 @@ def test_long_stretches_stay_in_l2_where_the_memory_is_slow(
         ({"head_dim": 192}, H100, False, 24),
     ],
 )
-def test_rows_that_end_within_lines(
+def test_who_keeps_in_step_and_what_stays_in_l2(
     core: Any, desc: dict[str, Any], memory_bandwidth: int, keeps: bool, paced_from: int
 ) -> None:
     machine = Machine(memory_bandwidth=memory_bandwidth)
@@ -274,6 +279,7 @@ def test_rows_that_end_within_lines(
     run = Run(desc, {}, 4096, machine)
     out = records(core, plan(core, machine, desc, prefer_backend=2), run)
     assert (out.keeps, out.paced_from) == (keeps, paced_from)
+    assert out.looks_every == (4 if memory_bandwidth == H200 else 2)
 
 
 @pytest.mark.parametrize(

@@ -62,19 +62,20 @@ struct TmaCopy {
     copy_box(keys + offset, values + offset, barrier, head, block, slot);
   }
 
+  // One box for all panels, or one for each.  The first ones do not depend on which it is.
   __device__ void copy_box(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
                            int token) const {
-    copy_rows(keys, maps.k, maps.k_boxes, barrier, head, block, token);
-    copy_rows(values, maps.v, maps.v_boxes, barrier, head, block, token);
-  }
-
-  // One box for all panels, or one for each.
-  __device__ void copy_rows(uint32_t target, const CUtensorMap& map, int boxes, uint32_t barrier,
-                            int head, int block, int token) const {
+    start_copy(keys, maps.k, barrier, 0, token, head, block, policy);
+    start_copy(values, maps.v, barrier, 0, token, head, block, policy);
+    if (Shape::kPanels == 1) return;
 #pragma unroll 1
-    for (int panel = 0; panel < boxes; ++panel)
-      start_copy(target + panel * layout().panel, map, barrier, 64 * panel, token, head, block,
-                 policy);
+    for (int panel = 1; panel < max(maps.k_boxes, maps.v_boxes); ++panel) {
+      const int offset = panel * layout().panel;
+      if (panel < maps.k_boxes)
+        start_copy(keys + offset, maps.k, barrier, 64 * panel, token, head, block, policy);
+      if (panel < maps.v_boxes)
+        start_copy(values + offset, maps.v, barrier, 64 * panel, token, head, block, policy);
+    }
   }
 
   __device__ static void commit() {}

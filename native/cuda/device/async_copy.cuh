@@ -12,6 +12,18 @@ __device__ inline void copy_chunk(uint32_t target, const char* source, int bytes
                : "memory");
 }
 
+// 4 bytes, in no group.
+__device__ inline void copy_word(uint32_t target, const void* source) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target),
+               "l"(__cvta_generic_to_global(source))
+               : "memory");
+}
+
+// All that this thread has asked for is there.
+__device__ inline void wait_for_words() {
+  asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
 // What was asked for since the last time is a group.
 __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");

@@ -170,7 +170,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   const bool in_parts = are_even(p, found, even);
   if constexpr (Copy::kBoxes) {
     if (in_parts) {
-      read_all<Pace<Shape>, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+      read_all<Pace<Shape, Places::kPaged>, E>(even, Work<Even>(even), copy, ahead, warp, room,
+                                               meeting);
       if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
     } else {
       copy.keep(p.keeps_spans);
@@ -195,9 +196,9 @@ constexpr bool kLeadsSplits = Copy::kBoxes && Places::kPaged && Shape::kHeads ==
 
 // Whether warps keep in step: groups of 16 gain nothing by that, and long rows have no registers
 // left for it.
-template <class Shape, class Copy>
+template <class Shape, class Copy, class Places>
 using PaceOfSplits = std::conditional_t<Copy::kBoxes && Shape::kHeads == 8 && Shape::kPanels <= 2,
-                                        Pace<Shape>, NoPace>;
+                                        Pace<Shape, Places::kPaged>, NoPace>;
 
 // Splits that the plan fixes.
 template <class E, class Shape, class Copy, class Places>
@@ -221,8 +222,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if constexpr (kLeads) ahead.ask(p, copy, room.warp_ring(), warp);
   using Deal = SplitsDeal<kLeads>;
   const Deal splits(p, survey(lengths, Quanta(p), asked));
-  read_all<PaceOfSplits<Shape, Copy>, E>(splits, Work<Deal>(splits), copy, ahead, warp, room,
-                                         meeting);
+  read_all<PaceOfSplits<Shape, Copy, Places>, E>(splits, Work<Deal>(splits), copy, ahead, warp,
+                                                 room, meeting);
   if (p.one_launch) reduce_tree<E>(splits, {true, true});
 }
 

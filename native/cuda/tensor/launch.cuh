@@ -31,7 +31,8 @@ const void* any_kernel(Any kind) {
     if (kind == kOne)
       return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places, NoPace>);
     if (kind == kOnePaced)
-      return reinterpret_cast<const void*>(one_split<E, Shape, Copy, Places, Pace<Shape>>);
+      return reinterpret_cast<const void*>(
+          one_split<E, Shape, Copy, Places, Pace<Shape, Places::kPaged>>);
   }
   return kind == kFixed ? reinterpret_cast<const void*>(fixed_split<E, Shape, Copy, Places>)
                         : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
@@ -58,7 +59,7 @@ void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
 template <class E, class Shape, class Copy>
 const void* even_kernel(bool paced) {
   if constexpr (Copy::kBoxes)
-    if (paced) return reinterpret_cast<const void*>(even_split<E, Shape, Copy, Pace<Shape>>);
+    if (paced) return reinterpret_cast<const void*>(even_split<E, Shape, Copy, Pace<Shape, false>>);
   return reinterpret_cast<const void*>(even_split<E, Shape, Copy, NoPace>);
 }
 

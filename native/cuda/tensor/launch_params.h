@@ -83,14 +83,21 @@ inline bool keeps(const Launch& launch, const Rounds& rounds) {
   return problem.group > schedule.heads || (schedule.slow_memory != 0 && (long_stretches || lines));
 }
 
-// Tiles of a warp from which on warps keep in step.  Never where the memory could serve more than
-// is on its way: there a wait is a loss.  Lines that two heads share are read twice if the heads
-// are not in step, unless they stay in L2.
+// Tiles of a warp from which on warps keep in step.  Where the memory could serve more than is on
+// its way a wait is a loss, but in long runs of rows a smaller one than being out of step.  Lines
+// that two heads share are read twice if the heads are not in step, unless they stay in L2.
 inline int paced_from(const Launch& launch, bool keeps) {
-  constexpr int kUsual = 24, kForLines = 12;
+  constexpr int kUsual = 24, kForLines = 12, kFast = 48;
   const bool lines = shares_lines(launch);
-  if (launch.plan.schedule.slow_memory == 0 || (lines && keeps)) return kNeverPaced;
-  return lines ? kForLines : kUsual;
+  if (lines && keeps) return kNeverPaced;
+  if (launch.plan.schedule.slow_memory != 0) return lines ? kForLines : kUsual;
+  return lines || launch.plan.problem.paged() ? kNeverPaced : kFast;
+}
+
+// Tiles from one look at the others to the next.  All warps of a launch read and write one word,
+// which can take some 250 a microsecond: as tiles come faster, looks must be rarer.
+inline int looks_every(const Schedule& schedule) {
+  return schedule.slow_memory != 0 ? 2 : 4;
 }
 
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
@@ -115,6 +122,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.one_launch = cut && x.prepared_workspace;
   p.keeps = keeps(launch, rounds);
   p.paced_from = paced_from(launch, p.keeps);
+  p.looks_every = looks_every(schedule);
   p.group = static_cast<int32_t>(problem.group);
   p.head_dim = static_cast<int32_t>(problem.head_dim);
   p.score_factor = problem.scale * kLog2E;

@@ -6,25 +6,24 @@
 // it has still to read than the average.  Nothing but time depends on this.
 #pragma once
 
+#include "cuda/device/async_copy.cuh"
 #include "cuda/device/clock.cuh"
 #include "cuda/device/memory.cuh"
 #include "cuda/tensor/meeting.cuh"
 
 namespace flashdec::cuda {
 
-// Tiles from one look at the others to the next.  Looking at every tile costs more than it brings:
-// all warps read and write the same word.
-constexpr int kLook = 2;
-// From one look to the next a warp waits once, for this part of the lead that it sees, and at most
-// for kLongestWait; both in the time that a tile takes.
+// From one look at the others to the next, some tiles later (looks_every in params.h), a warp waits
+// once, for this part of the lead that it sees, and at most for kLongestWait; both in the time that
+// a tile takes.
 constexpr float kGain = 0.4f;
 constexpr float kLongestWait = 0.45f;
 // In clocks: a warp may have been taken from its multiprocessor, and then no tile takes that long.
 constexpr float kMostClocks = 16384.0f;
-// Tiles by which what is seen of the others is late: they are counted by twos when both are there.
-// Measured, too: a whole tile, as that would be, does worse, and long rows do better with more.
-template <class Shape>
-constexpr float kLag = Shape::kPanels <= 2 ? 0.25f : 0.5f;
+// A lead of so many tiles is none.  Measured: in pages and with long rows warps do better if they
+// are left alone for longer.
+template <class Shape, bool kPaged>
+constexpr float kLag = kPaged || Shape::kPanels > 2 ? 0.5f : 0.25f;
 // Tiles.  A warp that seems to be further ahead began after the others.
 constexpr float kFarAhead = 16.0f;
 
@@ -37,29 +36,35 @@ static __device__ uint32_t tiles_read;
 struct NoPace {
   template <class Deal>
   __device__ static void begin(const Deal&) {}
-  __device__ static uint32_t ask() { return 0; }
+  __device__ static uint32_t ask(const EvenParams&) { return 0; }
   __device__ static void wait() {}
-  __device__ static void count(uint32_t) {}
+  __device__ static void count(const EvenParams&, uint32_t) {}
+  __device__ static void end() {}
 };
 
 // What a warp keeps of it in shared memory, because registers are scarce.
 struct PaceState {
   int hold;         // clocks
   int left;         // tiles of this warp, at the last look
-  uint32_t end;     // of tiles_read
+  uint32_t all;     // tiles of the launch
   uint32_t looked;  // at what time
   float share;      // of one warp
 };
-static_assert(sizeof(PaceState) == kPaceBytes);
+static_assert(sizeof(PaceState) + sizeof(uint32_t) == kPaceBytes);
 
-// For each tile, in this order: ask(); then the tile is waited for; wait(), count().
-template <class Shape>
+// For each tile, in this order: ask(); the tile is waited for; wait(); the next one is asked for;
+// count().  As little as possible comes between a tile and the request for the next.
+template <class Shape, bool kPaged>
 struct Pace {
   // Half of the warps look at even tiles and half at odd ones, so that what they see of each other
-  // does not jump.  Large groups do better if all look at the same; measured, not understood.
-  static constexpr bool kByTurns = Shape::kHeads == 8;
+  // does not jump.  In rows large groups do better if all look at the same; measured, not
+  // understood.
+  static constexpr bool kByTurns = kPaged || Shape::kHeads == 8;
+  // There are no more looks; the wait that follows the last one may be to come.
+  static constexpr int kNoMore = INT_MAX / 2;
 
   int until_look = INT_MAX;  // tiles
+  int hold = 0;              // clocks
 
   // Once what came before the launch has ended.
   template <class Deal>
@@ -68,43 +73,59 @@ struct Pace {
     const int warps = kWarps * load.blocks;
     if (!is_paced(load.all, warps, deal.p.paced_from)) return;
     const int warp = static_cast<int>(blockIdx.x) * kWarps + this_warp();
-    const int later = kByTurns ? warp % kLook : 0;
-    until_look = kLook + later;
-    const uint32_t end = load_relaxed(&tiles_read) + static_cast<uint32_t>(load.all);
-    keep({0, load.mine - later, end, clocks(), __fdividef(1.0f, static_cast<float>(warps))});
+    const int later = kByTurns ? warp % deal.p.looks_every : 0;
+    until_look = deal.p.looks_every + later;
+    keep({0, load.mine - later, static_cast<uint32_t>(load.all), clocks(),
+          __fdividef(1.0f, static_cast<float>(warps))});
+    // It comes behind the tiles that are on their way; nobody waits for it here.
+    if (threadIdx.x % 32 == 0) copy_word(shared_address(&begun()), &tiles_read);
   }
 
   // What the others have read, if the coming tile is one for a look.
-  __device__ uint32_t ask() const { return until_look == 1 ? load_relaxed(&tiles_read) : 0; }
+  __device__ uint32_t ask(const EvenParams& p) {
+    hold = until_look == p.looks_every || until_look == kNoMore ? state().hold : 0;
+    return until_look == 1 ? load_relaxed(&tiles_read) : 0;
+  }
 
   // Before the next tile is asked for.
   __device__ void wait() const {
-    if (until_look != kLook) return;
-    const int hold = state().hold;
     if (hold > 0) stall(hold);
   }
 
-  // What is found out here has its effect at the next tile.
-  __device__ void count(uint32_t seen) {
+  // What is found out here has its effect at the next tile.  Whose last look this is counts all
+  // that it has left: one more would wait for `seen`, and the sums of its last tiles for that.
+  __device__ void count(const EvenParams& p, uint32_t seen) {
     if (--until_look > 0) return;
-    until_look = kLook;
+    const int tiles = p.looks_every;
+    wait_for_words();
+    __syncwarp();
     PaceState s = state();
-    const float average = static_cast<float>(static_cast<int>(s.end - seen)) * s.share;
-    s.left -= kLook;
+    const float average = static_cast<float>(static_cast<int>(begun() + s.all - seen)) * s.share;
+    s.left -= tiles;
     const float left = static_cast<float>(s.left + 1);  // when `seen` was read
-    const float lead = average - left - kLag<Shape>;
+    const float lead = average - left - kLag<Shape, kPaged>;
     const uint32_t now = clocks();
-    const float of_tile = static_cast<float>(now - s.looked) * (1.0f / kLook);
+    const float of_tile = __fdividef(static_cast<float>(now - s.looked), static_cast<float>(tiles));
     const bool waits = s.left > 0 && lead < kFarAhead;
     const float wait = fminf(fminf(kGain * lead, kLongestWait) * of_tile, kMostClocks);
     s.hold = waits ? static_cast<int>(wait) : 0;
     s.looked = now;
     keep(s);
-    if (threadIdx.x % 32 == 0) add_relaxed(&tiles_read, kLook);
+    const bool last = s.left <= tiles;
+    until_look = last ? kNoMore : tiles;
+    if (threadIdx.x % 32 == 0) add_relaxed(&tiles_read, tiles + (last ? max(s.left, 0) : 0));
   }
 
-  __device__ static PaceState& state() {
-    return reinterpret_cast<PaceState*>(Room<Shape>(shared_memory()).pace())[this_warp()];
+  // Nothing may arrive when the block is gone.
+  __device__ static void end() { wait_for_words(); }
+
+  __device__ static char* memory() {
+    return Room<Shape>(shared_memory()).pace() + this_warp() * kPaceBytes;
+  }
+  __device__ static PaceState& state() { return *reinterpret_cast<PaceState*>(memory()); }
+  // tiles_read, when the launch began.
+  __device__ static uint32_t& begun() {
+    return *reinterpret_cast<uint32_t*>(memory() + sizeof(PaceState));
   }
   __device__ static void keep(const PaceState& s) {
     __syncwarp();  // every lane has read it

@@ -90,6 +90,7 @@ struct EvenParams {
   bool one_launch;      // the workspace is prepared: parts are exchanged within the launch
   bool keeps;           // K and V may stay in L2
   int32_t paced_from;   // tiles of a warp
+  int32_t looks_every;  // tiles of a warp
 
   // Queries.
   int32_t group;

@@ -131,12 +131,12 @@ struct Reading {
   // True if a page id of the tile was unusable.
   __device__ bool take_tile(int live) {
     const int stage = ring.stage;
-    const uint32_t others = pace.ask();
+    const uint32_t others = pace.ask(block.deal.p);
     copy.wait(stage, ring.parity);
     const bool bad = feed.places.bad(stage);
     pace.wait();
     if (Shape::kStages > 1) feed.fill(ring.before());
-    pace.count(others);
+    pace.count(block.deal.p, others);
     if (live < Shape::kTile) copy.clear_tail(feed.stages.values(stage), live);
     typename Warp::Scores s;
     warp.score(feed.stages.keys(stage), copy.layout(), s);
@@ -234,6 +234,7 @@ struct Reading {
               },
               [](const Leaf&) {});
         });
+    pace.end();
   }
 };
 

@@ -18,7 +18,7 @@ constexpr int kThreads = 2 * 32 * kWarps;
 constexpr int kShelfBytes = 400;
 
 // Of a warp, for how it keeps in step with others (pace.cuh).
-constexpr int kPaceBytes = 20;
+constexpr int kPaceBytes = 24;
 
 constexpr int fewer(int a, int b) {
   return a < b ? a : b;

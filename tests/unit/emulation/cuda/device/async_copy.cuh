@@ -1,4 +1,4 @@
-// Copies in groups: what they are to fill is garbage until it is waited for.
+// Copies: what they are to fill is garbage until it is waited for.
 #pragma once
 
 #include <deque>
@@ -40,6 +40,25 @@ inline void wait_for_copies() {
       std::memset(target, 0, 16);
       std::memcpy(target, each.source, static_cast<size_t>(each.bytes));
     }
+}
+
+// Of every thread: words on their way.
+inline std::map<std::pair<unsigned, unsigned>, int> words_coming;
+
+inline void copy_word(uint32_t target, const void* source) {
+  std::memset(emulation::shared_at(target, 4), 0xff, 4);
+  uint32_t word = 0;
+  std::memcpy(&word, source, 4);
+  int& coming = words_coming[{blockIdx.x, threadIdx.x}];
+  ++coming;
+  emulation::later([target, word, &coming] {
+    std::memcpy(emulation::shared_at(target, 4), &word, 4);
+    --coming;
+  });
+}
+inline void wait_for_words() {
+  const int& coming = words_coming[{blockIdx.x, threadIdx.x}];
+  emulation::wait_until([&coming] { return coming == 0; });
 }
 
 }  // namespace flashdec::cuda
