@@ -83,21 +83,21 @@ int32_t flashdec_args_from_objects(const flashdec_plan* plan, uint32_t axes,
   });
 }
 
-int32_t flashdec_run_objects(const flashdec_plan* plan, const flashdec_objects* objects,
-                             void* workspace, uint64_t bytes, CUstream_st* stream) {
+int32_t flashdec_run_objects(const flashdec_objects* objects) {
   return guarded([&] {
-    const Plan loaded = load_plan(plan);
     const flashdec_objects given = read_struct(objects, "objects");
+    const Plan loaded = load_plan(given.plan);
     check_flags("objects->reserved", given.reserved, 0);
     if (given.leave_gil != nullptr) require(given.take_gil, "objects->take_gil");
     flashdec_args args = {};
     args.flags = given.flags;
     args.uniform_kv_len = given.uniform_kv_len;
     bind(loaded, given.axes, given.operands, &args);
+    CUstream_st* stream = given.stream;
     if (stream == nullptr && loaded.device >= 0)
       current_stream(*given.operands[FLASHDEC_OPERAND_Q].reader, loaded.device, &stream);
     const WithoutGil released(given);
-    run(loaded, args, workspace, bytes, stream);
+    run(loaded, args, given.workspace, given.workspace_bytes, stream);
   });
 }
 

@@ -76,7 +76,9 @@ typedef struct flashdec_object {
   void* object; /* borrowed: alive until the function returns */
 } flashdec_object;
 
-/* What flashdec_run_objects takes instead of flashdec_args: filled once, changed from run to run.
+/*
+ * All that flashdec_run_objects takes: filled once, changed from run to run.  One struct, because
+ * to pass an argument costs Python some 0.1 microseconds.
  */
 typedef struct flashdec_objects {
   uint32_t struct_size;   /* sizeof(flashdec_objects), set by the caller */
@@ -87,6 +89,10 @@ typedef struct flashdec_objects {
   flashdec_object operands[FLASHDEC_OPERAND_COUNT];
   void* (*leave_gil)(void);       /* PyEval_SaveThread; NULL: the GIL stays held */
   void (*take_gil)(void* thread); /* PyEval_RestoreThread */
+  const flashdec_plan* plan;
+  void* workspace; /* as flashdec_run takes it */
+  uint64_t workspace_bytes;
+  struct CUstream_st* stream; /* NULL: see flashdec_run_objects */
 } flashdec_objects;
 
 /* What an array says of itself. */
@@ -125,14 +131,13 @@ FLASHDEC_API int32_t flashdec_args_from_objects(const flashdec_plan* plan, uint3
                                                 struct CUstream_st** stream);
 
 /*
- * flashdec_args_from_objects and flashdec_run in one call.  stream NULL: the
- * current stream of q's library on the plan's device if q's reader is an
- * exchange table, else the default stream, which is also cudaStreamLegacy.
- * Objects are read with the GIL held; it is released while the plan runs.
+ * flashdec_args_from_objects and flashdec_run in one call.  objects->stream
+ * NULL: the current stream of q's library on the plan's device if q's reader
+ * is an exchange table, else the default stream, which is also
+ * cudaStreamLegacy.  Arrays are read with the GIL held; it is released while
+ * the plan runs.
  */
-FLASHDEC_API int32_t flashdec_run_objects(const flashdec_plan* plan,
-                                          const flashdec_objects* objects, void* workspace,
-                                          uint64_t bytes, struct CUstream_st* stream);
+FLASHDEC_API int32_t flashdec_run_objects(const flashdec_objects* objects);
 
 /* What one object says of itself.  name is used in refusals.  GIL held. */
 FLASHDEC_API int32_t flashdec_read_object(const flashdec_object* object, const char* name,

@@ -185,6 +185,10 @@ class CObjects(ctypes.Structure):  # flashdec_objects
         ("operands", OBJECT_SLOTS),
         ("leave_gil", c_void_p),
         ("take_gil", c_void_p),
+        ("plan", c_void_p),
+        ("workspace", c_void_p),
+        ("workspace_bytes", c_uint64),
+        ("stream", c_void_p),
     ]
 
 
@@ -211,7 +215,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_last_error": (c_char_p, []),
     "flashdec_args_from_dlpack": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "flashdec_args_from_objects": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p, c_void_p]),
-    "flashdec_run_objects": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
+    "flashdec_run_objects": (c_int32, [c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
 }
 
@@ -248,7 +252,7 @@ read_object = _bind("flashdec_read_object")
 def _bind_bare(name: str) -> Any:
     """Bind without a conversion of the arguments, most of what a call costs.
 
-    They must be None or made by `reference`, `pointer` and `size`.
+    They must be None or made by `reference`.
     """
     library, with_gil = load_library()
     function = (with_gil if name in _WITH_GIL else library)[name]  # one of its own, unlike getattr
@@ -256,23 +260,12 @@ def _bind_bare(name: str) -> Any:
     return function
 
 
-run_bare = _bind_bare("flashdec_run")
 run_objects = _bind_bare("flashdec_run_objects")
 
 
 def reference(structure: Any) -> Any:
     """Make an argument of a structure's address; it keeps the structure alive."""
     return ctypes.byref(structure)
-
-
-def pointer(where: int) -> Any:
-    """Make an argument of an address."""
-    return c_void_p.from_param(where)
-
-
-def size(nbytes: int) -> Any:
-    """Make an argument of a number of bytes."""
-    return c_uint64.from_param(nbytes)
 
 
 def sized(structure: type[Any]) -> Any:

@@ -44,7 +44,7 @@ class Args:
     Reusable: assign another array to an attribute to swap it.  Arrays are read when they are
     assigned, PyTorch tensors again at every run; they are checked against the plan at every run.
     So assign a NumPy array again if you change its flags.
-    An `Args` belongs to one thread at a time.
+    An `Args` belongs to one thread at a time, and keeps the plan and the workspace of its last run.
 
     Parameters
     ----------
@@ -78,8 +78,10 @@ class Args:
         "_entries",
         "_objects",
         "_passed",
-        "_prepared",
+        "_plan",
         "_read",
+        "_sets_stream",
+        "_workspace",
     )
     _run = _abi.run_objects
 
@@ -101,8 +103,10 @@ class Args:
         self._objects = _abi.make_objects(as_axes(layout))
         self._entries = list(self._objects.operands)
         self._passed = _abi.reference(self._objects)
-        self._prepared = False
+        self._plan: Any = None  # of the last run
+        self._workspace: Any = None
         self._asked = ""  # the library whose current stream C cannot ask for
+        self._sets_stream = False  # a run has to say which, even if it is given none
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
 
@@ -138,6 +142,7 @@ class Args:
             if index == 0:
                 asked = reader.prepare is not None and library in WITH_STREAMS
                 self._asked = library if asked else ""
+                self._sets_stream = asked or bool(self._objects.stream)
         if index == _KV_LEN:
             self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, False)
             self._objects.uniform_kv_len = 0
@@ -146,10 +151,20 @@ class Args:
         flags = self._objects.flags
         self._objects.flags = flags | bit if on else flags & ~bit
 
-    def _use_prepared(self, prepared: bool) -> None:
-        """Say whether the workspace of the next run is prepared."""
+    def _use(self, plan: Any, workspace: Any) -> None:
+        """Run with these from now on."""
+        objects = self._objects
+        objects.plan = plan._address
+        objects.workspace = None if workspace is None else workspace.pointer
+        objects.workspace_bytes = 0 if workspace is None else workspace.nbytes
+        prepared = workspace is not None and workspace.prepared
         self._set_flag(_abi.ARGS_PREPARED_WORKSPACE, prepared)
-        self._prepared = prepared
+        self._plan, self._workspace = plan, workspace
+
+    def _use_stream(self, stream: int) -> None:
+        """Run there the next time; 0: where C finds out."""
+        self._objects.stream = stream
+        self._sets_stream = stream != 0 or self._asked != ""
 
     def _fill(self, index: int, value: Any, reader: Reader | None, passed: Any) -> None:
         entry = self._entries[index]
@@ -178,16 +193,20 @@ class PointerArgs:
         If a field does not exist or a value does not fit it.
     """
 
-    __slots__ = ("_passed", "_prepared", "_struct")
-    _prepared: bool
+    __slots__ = ("_passed", "_plan", "_stream", "_struct", "_workspace")
     _struct: Any
-    _run = _abi.run_bare
+    _plan: Any
+    _workspace: Any
+    _stream: int
     _asked = ""
+    _sets_stream = True
 
     def __init__(self, **fields: int) -> None:
         object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))
-        object.__setattr__(self, "_passed", _abi.reference(self._struct))
-        object.__setattr__(self, "_prepared", False)
+        object.__setattr__(self, "_passed", _abi.address(self._struct))
+        object.__setattr__(self, "_plan", None)
+        object.__setattr__(self, "_workspace", None)
+        object.__setattr__(self, "_stream", 0)
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -200,11 +219,26 @@ class PointerArgs:
         if name not in _FIELDS:
             raise InvalidArgumentError(f"{name} is no field of flashdec_args")
         _abi.set_field(self._struct, name, value)
+        if name == "flags":
+            object.__setattr__(self, "_plan", None)  # the next run sets its own again
 
-    def _use_prepared(self, prepared: bool) -> None:
+    def _use(self, plan: Any, workspace: Any) -> None:
+        """Run with these from now on."""
         bit = _abi.ARGS_PREPARED_WORKSPACE
+        prepared = workspace is not None and workspace.prepared
         self._struct.flags = self._struct.flags & ~bit | (bit if prepared else 0)
-        object.__setattr__(self, "_prepared", prepared)
+        object.__setattr__(self, "_plan", plan)
+        object.__setattr__(self, "_workspace", workspace)
+
+    def _use_stream(self, stream: int) -> None:
+        object.__setattr__(self, "_stream", stream)
+
+    def _run(self, args: int) -> int:
+        pointer, nbytes = (0, 0)
+        if self._workspace is not None:
+            pointer, nbytes = self._workspace.pointer, self._workspace.nbytes
+        status: int = _abi.run(self._plan._address, args, pointer, nbytes, self._stream)
+        return status
 
     @staticmethod
     def field_names() -> list[str]:

@@ -17,8 +17,6 @@ from flashdec.workspace import Workspace
 
 __all__ = ["Plan"]
 
-_NO_BYTES = _abi.size(0)
-
 
 class Plan:
     """A kernel, splits and a workspace size, chosen for a `Descriptor` once.
@@ -30,7 +28,6 @@ class Plan:
         "__weakref__",
         "_address",
         "_on_cpu",
-        "_passed",
         "_plan",
         "backend",
         "descriptor",
@@ -50,7 +47,6 @@ class Plan:
     workspace_size: int
     _plan: Any
     _address: int
-    _passed: Any
     _on_cpu: bool
 
     def __init__(self) -> None:
@@ -102,7 +98,6 @@ class Plan:
         values = {
             "_plan": plan,
             "_address": _abi.address(plan),
-            "_passed": _abi.reference(plan),
             "descriptor": desc,
             "preference": preference,
             "backend": Backend(facts.backend),
@@ -189,37 +184,36 @@ class Plan:
         DeviceError
             If an array or the stream is of another device, or CUDA reports an error.
         """
-        if workspace is None:
-            scratch, nbytes = None, _NO_BYTES
-        elif isinstance(workspace, Workspace) and workspace.device == self.device:
-            scratch, nbytes = workspace._scratch, workspace._size
-            if workspace.prepared is not args._prepared:
-                args._use_prepared(workspace.prepared)
-        else:
-            raise self._refusal(workspace)
-        handle = None
-        if stream is not None or args._asked:
-            handle = self._stream_for(args._asked, stream)
-        status = args._run(self._passed, args._passed, scratch, nbytes, handle)
+        # The arguments remember what they ran with: most runs change none of it.
+        if args._plan is not self or args._workspace is not workspace:
+            self._check_workspace(workspace)
+            args._use(self, workspace)
+        if stream is not None or args._sets_stream:
+            args._use_stream(self._stream_for(args._asked, stream))
+        status = args._run(args._passed)
         if status:
             _abi.check(status)
 
-    def _refusal(self, workspace: Any) -> InvalidArgumentError:
+    def _check_workspace(self, workspace: Any) -> None:
+        if workspace is None:
+            return
         if not isinstance(workspace, Workspace):
-            return InvalidArgumentError(
+            raise InvalidArgumentError(
                 f"workspace is of type {type(workspace).__name__}; "
                 "Workspace.from_array makes one of an array"
             )
-        return InvalidArgumentError(
-            f"workspace is on {workspace.device}; the plan runs on {self.device}"
-        )
+        if workspace.device != self.device:
+            raise InvalidArgumentError(
+                f"workspace is on {workspace.device}; the plan runs on {self.device}"
+            )
 
-    def _stream_for(self, library: str, stream: Any) -> Any:
-        """Make the argument of a stream; None is the current one of the library."""
-        if stream is None and self._on_cpu:
-            return None
+    def _stream_for(self, library: str, stream: Any) -> int:
+        """Return a stream by its address; None is the current one of the library, 0 if it has none.
+
+        0 is left to C: it asks the library of q.
+        """
         if stream is not None:
-            handle = stream_pointer(stream)
-        else:
-            handle = current_stream(library, int(self.device.partition(":")[2]))
-        return _abi.pointer(handle or (0 if self._on_cpu else LEGACY_STREAM))
+            return stream_pointer(stream) or (0 if self._on_cpu else LEGACY_STREAM)
+        if self._on_cpu or not library:
+            return 0
+        return current_stream(library, int(self.device.partition(":")[2])) or LEGACY_STREAM

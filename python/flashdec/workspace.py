@@ -47,13 +47,6 @@ class Workspace:
     device: str
     owner: Any = field(repr=False, default=None)
     prepared: bool = False
-    _scratch: Any = field(init=False, repr=False, compare=False)
-    _size: Any = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Make the arguments of a run once."""
-        object.__setattr__(self, "_scratch", _abi.pointer(self.pointer))
-        object.__setattr__(self, "_size", _abi.size(self.nbytes))
 
     @classmethod
     def allocate(cls, plan: Plan, like: Any = None, *, prepared: bool = True) -> Workspace | None:

@@ -24,8 +24,8 @@ def _objects(plan: Any) -> int:
 
 def _run_objects(plan: Any) -> int:
     objects = _abi.make_objects(Axes.BSHD)
-    passed = None if plan is None else _abi.pointer(plan)
-    return int(_abi.run_objects(passed, _abi.reference(objects), None, _abi.size(0), None))
+    objects.plan = plan
+    return int(_abi.run_objects(_abi.reference(objects)))
 
 
 def _size(plan: Any) -> int:

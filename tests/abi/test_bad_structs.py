@@ -60,15 +60,16 @@ def _run(args: Any) -> int:
 
 @functools.cache
 def python_args() -> flashdec.Args:
-    return flashdec.Args(**scene().arrays)
+    args = flashdec.Args(**scene().arrays)
+    objects = args._objects
+    objects.plan = _abi.address(scene().plan)
+    objects.workspace = scene().workspace.ctypes.data
+    objects.workspace_bytes = scene().workspace.nbytes
+    return args
 
 
 def _run_objects(objects: Any) -> int:
-    workspace = scene().workspace
-    return int(_abi.run_objects(
-        _abi.reference(scene().plan), _abi.pointer(objects), _abi.pointer(workspace.ctypes.data),
-        _abi.size(workspace.nbytes), None,
-    ))  # fmt: skip
+    return int(_abi.run_objects(ctypes.c_void_p(objects)))
 
 
 def _from_objects(args: Any) -> int:

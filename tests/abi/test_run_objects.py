@@ -13,6 +13,7 @@ from scene import (
     INVALID_STRUCT_SIZE,
     INVALID_VALUE,
     NULL_POINTER,
+    WORKSPACE_TOO_SMALL,
     check_sentence,
     last_error,
 )
@@ -29,14 +30,10 @@ class Call:
         self.plan = select()
         self.args = flashdec.Args(**self.arrays)
         self.objects = self.args._objects
-        self.workspace = flashdec.Workspace.allocate(self.plan)
+        self.args._use(self.plan, flashdec.Workspace.allocate(self.plan))
 
-    def __call__(self, stream: int | None = None) -> int:
-        assert self.workspace is not None
-        code: int = _abi.run_objects(
-            self.plan._passed, self.args._passed, self.workspace._scratch, self.workspace._size,
-            None if stream is None else _abi.pointer(stream),
-        )  # fmt: skip
+    def __call__(self) -> int:
+        code: int = _abi.run_objects(self.args._passed)
         return code
 
     def wrote(self) -> bool:
@@ -64,6 +61,10 @@ BAD: dict[str, tuple[dict[str, Any], int, tuple[object, ...]]] = {
     "axes": ({"axes": 3}, INVALID_VALUE, ("axes is 3",)),
     "half of the GIL": ({"take_gil": None}, NULL_POINTER, ("objects->take_gil is NULL",)),
     "struct_size": ({"struct_size": 8}, INVALID_STRUCT_SIZE, ("objects->struct_size is 8",)),
+    "plan": ({"plan": None}, NULL_POINTER, ("plan is NULL",)),
+    "workspace": ({"workspace": None}, NULL_POINTER, ("workspace is NULL",)),
+    "workspace_bytes": ({"workspace_bytes": 8}, WORKSPACE_TOO_SMALL, ("workspace has 8 bytes",)),
+    "stream": ({"stream": 1}, INVALID_VALUE, ("stream is 0x1",)),
 }
 
 
@@ -77,13 +78,6 @@ def test_refused(fields: dict[str, Any], code: int, words: tuple[object, ...]) -
     check_sentence(last_error(), *words)
     assert not call.wrote()
     assert bytes(call.objects) == before
-
-
-def test_a_stream_is_refused_on_the_cpu() -> None:
-    call = Call()
-    assert call(stream=1) == INVALID_VALUE
-    check_sentence(last_error(), "stream is 0x1")
-    assert not call.wrote()
 
 
 def test_refusals_and_runs_of_threads_keep_the_gil_in_order() -> None:
