@@ -36,6 +36,7 @@ struct Records {
   int32_t keeps;       // K and V may stay in L2
   int32_t paced_from;  // tiles of a warp
   int32_t looks_every;
+  float free_lead;
   int32_t blocks;  // that are said to have any tiles
   int64_t all;     // tiles that all warps are said to have
   int32_t* loads;  // of each warp, as it says
@@ -168,6 +169,7 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     out->deal = out->piece_count = out->fold_count = 0;
     out->paced_from = even ? lean.paced_from : params.paced_from;
     out->looks_every = even ? lean.looks_every : params.looks_every;
+    out->free_lead = even ? lean.free_lead : params.free_lead;
     out->all = out->blocks = 0;
     const auto blocks = static_cast<unsigned>(out->grid);
     for (unsigned block = 0; block < blocks; ++block) {

@@ -125,6 +125,7 @@ extern "C" int32_t unit_wait(int32_t others) {
     Pace<Shape, false> pace;
     Deal deal{};
     deal.p.looks_every = 2;
+    deal.p.free_lead = 0.25f;
     pace.begin(deal);
     const uint32_t begun = pace.state().looked;
     for (int tile = 0; tile < 2; ++tile) {

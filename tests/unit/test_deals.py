@@ -47,6 +47,7 @@ class Records(ctypes.Structure):
         ("keeps", ctypes.c_int32),
         ("paced_from", ctypes.c_int32),
         ("looks_every", ctypes.c_int32),
+        ("free_lead", ctypes.c_float),
         ("blocks", ctypes.c_int32),
         ("all", ctypes.c_int64),
         ("loads", ctypes.POINTER(ctypes.c_int32)),
@@ -280,6 +281,25 @@ def test_who_keeps_in_step_and_what_stays_in_l2(
     out = records(core, plan(core, machine, desc, prefer_backend=2), run)
     assert (out.keeps, out.paced_from) == (keeps, paced_from)
     assert out.looks_every == (4 if memory_bandwidth == H200 else 2)
+
+
+@pytest.mark.parametrize(
+    ("desc", "free_lead"),
+    [
+        ({}, 0.25),
+        ({"head_dim": 192}, 0.5),
+        ({"head_dim": 128, "head_dim_v": 256}, 0.5),
+        ({"page_size": 16, "num_pages": 8 * 256}, 0.5),
+        ({"batch": 32}, 0.25),
+        ({"batch": 32, "page_size": 16, "num_pages": 32 * 256 - 1}, 0.25),  # two whole units each
+        ({"batch": 64, "page_size": 16, "num_pages": 64 * 256}, 0.5),
+    ],
+)
+def test_how_far_a_warp_may_lead(core: Any, desc: dict[str, Any], free_lead: float) -> None:
+    machine = Machine(memory_bandwidth=H100)
+    desc = {"batch": 8, "max_kv_len": 4096, "alignment": 16, **desc}
+    run = Run(desc, {}, 4096, machine)
+    assert records(core, plan(core, machine, desc, prefer_backend=2), run).free_lead == free_lead
 
 
 @pytest.mark.parametrize(

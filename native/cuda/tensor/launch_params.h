@@ -100,6 +100,13 @@ inline int looks_every(const Schedule& schedule) {
   return schedule.slow_memory != 0 ? 2 : 4;
 }
 
+// A lead of so many tiles is none.  Measured, not understood: with long rows, and in pages unless
+// every block has two whole units, warps do better if they are left alone for longer.
+inline float free_lead(const Problem& problem, const Rounds& rounds) {
+  const bool long_rows = std::max(problem.head_dim, problem.head_dim_v) > 128;
+  return long_rows || (problem.paged() && rounds.whole != 2) ? 0.5f : 0.25f;
+}
+
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
@@ -123,6 +130,7 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.keeps = keeps(launch, rounds);
   p.paced_from = paced_from(launch, p.keeps);
   p.looks_every = looks_every(schedule);
+  p.free_lead = free_lead(problem, rounds);
   p.group = static_cast<int32_t>(problem.group);
   p.head_dim = static_cast<int32_t>(problem.head_dim);
   p.score_factor = problem.scale * kLog2E;

@@ -20,10 +20,6 @@ constexpr float kGain = 0.4f;
 constexpr float kLongestWait = 0.45f;
 // In clocks: a warp may have been taken from its multiprocessor, and then no tile takes that long.
 constexpr float kMostClocks = 16384.0f;
-// A lead of so many tiles is none.  Measured: in pages and with long rows warps do better if they
-// are left alone for longer.
-template <class Shape, bool kPaged>
-constexpr float kLag = kPaged || Shape::kPanels > 2 ? 0.5f : 0.25f;
 // Tiles.  A warp that seems to be further ahead began after the others.
 constexpr float kFarAhead = 16.0f;
 
@@ -103,7 +99,7 @@ struct Pace {
     const float average = static_cast<float>(static_cast<int>(begun() + s.all - seen)) * s.share;
     s.left -= tiles;
     const float left = static_cast<float>(s.left + 1);  // when `seen` was read
-    const float lead = average - left - kLag<Shape, kPaged>;
+    const float lead = average - left - p.free_lead;
     const uint32_t now = clocks();
     const float of_tile = __fdividef(static_cast<float>(now - s.looked), static_cast<float>(tiles));
     const bool waits = s.left > 0 && lead < kFarAhead;

@@ -91,6 +91,7 @@ struct EvenParams {
   bool keeps;           // K and V may stay in L2
   int32_t paced_from;   // tiles of a warp
   int32_t looks_every;  // tiles of a warp
+  float free_lead;      // tiles of a warp
 
   // Queries.
   int32_t group;
