@@ -67,9 +67,18 @@ struct TmaCopy {
                            int token) const {
     start_copy(keys, maps.k, barrier, 0, token, head, block, policy);
     start_copy(values, maps.v, barrier, 0, token, head, block, policy);
-    if (Shape::kPanels == 1) return;
+    if constexpr (Shape::kPanels > 1) {
+      const int boxes = max(maps.k_boxes, maps.v_boxes);
+      if (__builtin_expect(boxes > 1, false))
+        copy_panels(keys, values, barrier, head, block, token, boxes);
+    }
+  }
+
+  // The others.
+  __device__ void copy_panels(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
+                              int token, int boxes) const {
 #pragma unroll 1
-    for (int panel = 1; panel < max(maps.k_boxes, maps.v_boxes); ++panel) {
+    for (int panel = 1; panel < boxes; ++panel) {
       const int offset = panel * layout().panel;
       if (panel < maps.k_boxes)
         start_copy(keys + offset, maps.k, barrier, 64 * panel, token, head, block, policy);
