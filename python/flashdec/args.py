@@ -185,7 +185,8 @@ class PointerArgs:
     """Raw pointers and strides of one run: ``flashdec_args``, for engines without arrays.
 
     Every field of the C struct but ``struct_size`` is a keyword and an attribute; those not given
-    are 0.  Pointers are addresses (int), strides count elements.  Nothing is kept alive.
+    are 0.  Pointers are addresses (int), strides count elements.  What they point to is not kept
+    alive; the plan and the workspace of the last run are.
 
     Raises
     ------

@@ -95,7 +95,7 @@ inline int paced_from(const Launch& launch, bool keeps) {
 }
 
 // Tiles from one look at the others to the next.  All warps of a launch read and write one word,
-// which can take some 250 a microsecond: as tiles come faster, looks must be rarer.
+// which stands 200 accesses a microsecond and not 290: as tiles come faster, looks must be rarer.
 inline int looks_every(const Schedule& schedule) {
   return schedule.slow_memory != 0 ? 2 : 4;
 }
