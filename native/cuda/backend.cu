@@ -46,6 +46,8 @@ Driver find_driver() {
   find(found.release_primary, "cuDevicePrimaryCtxRelease");
   find(found.context_id, "cuCtxGetId");
   find(found.encode_tiled, "cuTensorMapEncodeTiled");
+  find(found.replace_address, "cuTensorMapReplaceAddress");
+  find(found.kernel_function, "cuKernelGetFunction");
   find(found.launch, "cuLaunchKernelEx");
   found.green_context = reinterpret_cast<decltype(found.green_context)>(
       entry_point("cuStreamGetGreenCtx", kGreenVersion));

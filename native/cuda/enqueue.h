@@ -1,6 +1,7 @@
 // Kernels onto the stream.
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <atomic>
@@ -17,7 +18,7 @@ struct LaunchShape {
 
 // A kernel, and what it is started with.
 struct Start {
-  cudaKernel_t kernel;
+  CUfunction function;
   LaunchShape shape;
   // Its blocks may take their places while the kernel before it ends (programmatic dependent
   // launch): it waits for that one itself, with wait_for_previous().
@@ -28,22 +29,23 @@ struct Start {
 // Enqueues; false if the blocks could not be resident together, though they should be.
 bool enqueue(const Start& start, cudaStream_t stream);
 
-// What is found out once for each kernel, and granted for each context.
+// What is found out about a kernel and granted to it, once for each context.
 class KernelSetup {
  public:
   Start start(const void* kernel, const LaunchShape& shape);
 
  private:
-  struct State {
-    uint64_t context : 44;  // its id, never used again by another
-    uint64_t smem : 19;
-    uint64_t dependent : 1;
+  // Stays for good, one for each context, because another thread may be looking at it.
+  struct Found {
+    uint64_t context;  // its id, never used again by another
+    CUfunction function;
+    int smem;
+    bool dependent;
+    const Found* next;
   };
-  State find(const void* kernel, const LaunchShape& shape, uint64_t context) const;
-  cudaKernel_t handle(const void* kernel);
+  const Found& find(const void* kernel, const LaunchShape& shape, uint64_t context);
 
-  std::atomic<State> state_{State{0, 0, 0}};
-  std::atomic<cudaKernel_t> handle_{nullptr};  // the same in every context
+  std::atomic<const Found*> found_{nullptr};
 };
 
 }  // namespace flashdec::cuda

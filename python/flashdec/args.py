@@ -16,6 +16,13 @@ __all__ = ["Args", "PointerArgs"]
 
 _OUTPUTS = ("o", "lse", "status")
 _KV_LEN = _abi.OPERANDS.index("kv_len")
+_UNKNOWN = object()  # the stream has to be found out at the next run, whichever is given
+
+
+def _known(given: Any, asked: str) -> Any:
+    """Return the stream that a run was given if it is the same whenever it is given again."""
+    same = type(given) is int or (given is None and not asked)
+    return given if same else _UNKNOWN
 
 
 def as_axes(layout: str) -> Axes:
@@ -80,7 +87,7 @@ class Args:
         "_passed",
         "_plan",
         "_read",
-        "_sets_stream",
+        "_stream",
         "_workspace",
     )
     _run = _abi.run_objects
@@ -105,8 +112,8 @@ class Args:
         self._passed = _abi.reference(self._objects)
         self._plan: Any = None  # of the last run
         self._workspace: Any = None
+        self._stream: Any = _UNKNOWN
         self._asked = ""  # the library whose current stream C cannot ask for
-        self._sets_stream = False  # a run has to say which, even if it is given none
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
 
@@ -142,7 +149,7 @@ class Args:
             if index == 0:
                 asked = reader.prepare is not None and library in WITH_STREAMS
                 self._asked = library if asked else ""
-                self._sets_stream = asked or bool(self._objects.stream)
+                self._stream = _UNKNOWN
         if index == _KV_LEN:
             self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, False)
             self._objects.uniform_kv_len = 0
@@ -159,12 +166,12 @@ class Args:
         objects.workspace_bytes = 0 if workspace is None else workspace.nbytes
         prepared = workspace is not None and workspace.prepared
         self._set_flag(_abi.ARGS_PREPARED_WORKSPACE, prepared)
-        self._plan, self._workspace = plan, workspace
+        self._plan, self._workspace, self._stream = plan, workspace, _UNKNOWN
 
-    def _use_stream(self, stream: int) -> None:
+    def _use_stream(self, given: Any, address: int) -> None:
         """Run there the next time; 0: where C finds out."""
-        self._objects.stream = stream
-        self._sets_stream = stream != 0 or self._asked != ""
+        self._objects.stream = address
+        self._stream = _known(given, self._asked)
 
     def _fill(self, index: int, value: Any, reader: Reader | None, passed: Any) -> None:
         entry = self._entries[index]
@@ -196,18 +203,15 @@ class PointerArgs:
 
     __slots__ = ("_passed", "_plan", "_stream", "_struct", "_workspace")
     _struct: Any
+    _passed: tuple[Any, ...]  # to flashdec_run
     _plan: Any
     _workspace: Any
-    _stream: int
+    _stream: Any
     _asked = ""
-    _sets_stream = True
 
     def __init__(self, **fields: int) -> None:
         object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))
-        object.__setattr__(self, "_passed", _abi.address(self._struct))
         object.__setattr__(self, "_plan", None)
-        object.__setattr__(self, "_workspace", None)
-        object.__setattr__(self, "_stream", 0)
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -228,17 +232,19 @@ class PointerArgs:
         bit = _abi.ARGS_PREPARED_WORKSPACE
         prepared = workspace is not None and workspace.prepared
         self._struct.flags = self._struct.flags & ~bit | (bit if prepared else 0)
+        scratch = (None, 0) if workspace is None else (workspace.pointer, workspace.nbytes)
+        object.__setattr__(self, "_passed", (plan._address, _abi.address(self._struct), *scratch))
         object.__setattr__(self, "_plan", plan)
         object.__setattr__(self, "_workspace", workspace)
+        object.__setattr__(self, "_stream", _UNKNOWN)
 
-    def _use_stream(self, stream: int) -> None:
-        object.__setattr__(self, "_stream", stream)
+    def _use_stream(self, given: Any, address: int) -> None:
+        object.__setattr__(self, "_passed", (*self._passed[:4], address))
+        object.__setattr__(self, "_stream", _known(given, self._asked))
 
-    def _run(self, args: int) -> int:
-        pointer, nbytes = (0, 0)
-        if self._workspace is not None:
-            pointer, nbytes = self._workspace.pointer, self._workspace.nbytes
-        status: int = _abi.run(self._plan._address, args, pointer, nbytes, self._stream)
+    @staticmethod
+    def _run(passed: tuple[Any, ...]) -> int:
+        status: int = _abi.run(*passed)
         return status
 
     @staticmethod

@@ -188,8 +188,8 @@ class Plan:
         if args._plan is not self or args._workspace is not workspace:
             self._check_workspace(workspace)
             args._use(self, workspace)
-        if stream is not None or args._sets_stream:
-            args._use_stream(self._stream_for(args._asked, stream))
+        if stream is not args._stream:
+            args._use_stream(stream, self._stream_for(args._asked, stream))
         status = args._run(args._passed)
         if status:
             _abi.check(status)

@@ -75,6 +75,33 @@ def test_a_stream_is_of_one_run() -> None:
         plan.run(each, workspace, stream=0)
 
 
+def test_a_stream_that_is_given_again_is_the_same() -> None:
+    plan, args = select(), make_args()
+    workspace = flashdec.Workspace.allocate(plan)
+    for each in (args, bare(args, plan)):
+        for _ in range(2):
+            plan.run(each, workspace, stream=0)
+        for _ in range(2):
+            with pytest.raises(flashdec.InvalidArgumentError, match="stream is 0x1"):
+                plan.run(each, workspace, stream=1)
+
+
+def test_a_stream_object_is_asked_at_every_run() -> None:
+    class Holder:
+        cuda_stream = 0
+
+    plan, args, holder = select(), make_args(), Holder()
+    workspace = flashdec.Workspace.allocate(plan)
+    for each in (args, bare(args, plan)):
+        for address in (0, 1, 0):
+            holder.cuda_stream = address
+            if address == 0:
+                plan.run(each, workspace, stream=holder)
+                continue
+            with pytest.raises(flashdec.InvalidArgumentError, match="stream is 0x1"):
+                plan.run(each, workspace, stream=holder)
+
+
 def test_a_refused_workspace_is_not_remembered() -> None:
     plan, args = select(), make_args()
     workspace = flashdec.Workspace.allocate(plan)

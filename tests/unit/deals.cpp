@@ -163,7 +163,8 @@ int32_t unit_deal(const flashdec_plan* source, const int32_t* lens, int64_t kv_l
     const bool even = is_even(launch, cut, heads);
     EvenParams lean = {};
     if (even) fill_even(launch, cut, lean);
-    const TensorParams params = even ? TensorParams{} : make_tensor_params(launch, cut);
+    TensorParams params = even ? TensorParams{} : make_tensor_params(launch, cut);
+    aim(launch, params);
     out->grid = static_cast<int32_t>(even ? even_blocks(launch, lean) : plan.schedule.grid);
     out->keeps = even ? lean.keeps : params.keeps;
     out->deal = out->piece_count = out->fold_count = 0;

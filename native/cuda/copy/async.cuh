@@ -7,7 +7,8 @@
 // be on its way while the other is waited for.
 #pragma once
 
-#include "core/problem.h"
+#include "core/plan.h"
+#include "cuda/copy/tile_size.h"
 #include "cuda/device/async_copy.cuh"
 #include "cuda/tensor/attend.cuh"
 
@@ -20,6 +21,21 @@ struct AsyncSource {
   Strides v_strides;
   int head_dim;
   int head_dim_v;
+
+  static AsyncSource make(const Launch& launch, const TileSize&) {
+    const Problem& problem = launch.plan.problem;
+    const Operands& x = launch.operands;
+    return {x.k,
+            x.v,
+            x.k_strides,
+            x.v_strides,
+            static_cast<int>(problem.head_dim),
+            static_cast<int>(problem.head_dim_v)};
+  }
+  void aim(const Operands& x) {
+    k = x.k;
+    v = x.v;
+  }
 };
 
 template <class Shape>

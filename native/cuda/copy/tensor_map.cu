@@ -9,7 +9,7 @@ namespace {
 
 constexpr cuuint32_t kColumns = 64;  // of a panel: 128 bytes, the widest row that is swizzled
 constexpr int kPanelRow = 128;       // bytes
-constexpr int kBlockRows = 16;
+constexpr int kBlockRows = 16, kHalfRows = 8;
 
 struct Cache {
   const char* name;
@@ -53,9 +53,17 @@ void encode(CUtensorMap* map, const Problem& problem, const Cache& cache, int bo
            static_cast<long long>(strides[2]), static_cast<long long>(strides[3]));
 }
 
+void replace(CUtensorMap* map, const char* name, const void* base) {
+  const CUresult result = driver().replace_address(map, const_cast<void*>(base));
+  if (result != CUDA_SUCCESS)
+    refuse(FLASHDEC_CUDA_ERROR,
+           "%s at %p cannot be described to the copy engine (CUDA driver error %d)", name, base,
+           static_cast<int>(result));
+}
+
 }  // namespace
 
-TmaMaps make_maps(const Launch& launch, const TileSize& tile) {
+TmaMaps TmaMaps::make(const Launch& launch, const TileSize& tile) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   TmaMaps maps;
@@ -65,20 +73,26 @@ TmaMaps make_maps(const Launch& launch, const TileSize& tile) {
     maps.box_tokens /= 2;
     ++maps.boxes_log;
   }
-  // A box of the whole tile comes panel by panel.  Smaller ones come in blocks of 16 rows, which a
-  // box of 16 tokens fills with all its panels.
-  const bool by_panels = maps.box_tokens == tile.tokens;
-  maps.panel_bytes = kPanelRow * (by_panels ? tile.tokens : kBlockRows);
-  maps.rows_bytes = kPanelRow * kBlockRows * (by_panels ? 1 : tile.panels);
-  const bool whole = by_panels || maps.box_tokens == kBlockRows || tile.panels == 1;
+  // A row of boxes lies panel after panel, and the next one behind it; but tiles of one block of 16
+  // rows have the layout of a box of 16 tokens, which their kernels know beforehand.
+  const bool one_block = tile.tokens == kBlockRows;
+  const int rows = one_block ? kBlockRows : maps.box_tokens;  // that lie together in a panel
+  maps.box_bytes = kPanelRow * maps.box_tokens * (one_block ? 1 : tile.panels);
+  maps.panel_bytes = kPanelRow * rows;
+  maps.rows_bytes = rows > kBlockRows ? kPanelRow * kBlockRows : maps.box_bytes * kBlockRows / rows;
+  maps.half_bytes = rows > kHalfRows ? kPanelRow * kHalfRows : maps.box_bytes;
   const int64_t row = tile.panels * int64_t{kColumns};
-  const bool k_whole = whole && problem.head_dim == row;
-  const bool v_whole = whole && problem.head_dim_v == row;
-  maps.k_boxes = k_whole ? 1 : tile.panels;
-  maps.v_boxes = v_whole ? 1 : tile.panels;
-  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens, k_whole);
-  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens, v_whole);
+  const bool whole =
+      rows == maps.box_tokens && problem.head_dim == row && problem.head_dim_v == row;
+  maps.row_boxes = whole ? 1 : tile.panels;
+  encode(&maps.k, problem, {"k", x.k, x.k_strides, problem.head_dim}, maps.box_tokens, whole);
+  encode(&maps.v, problem, {"v", x.v, x.v_strides, problem.head_dim_v}, maps.box_tokens, whole);
   return maps;
+}
+
+void TmaMaps::aim(const Operands& x) {
+  replace(&k, "k", x.k);
+  replace(&v, "v", x.v);
 }
 
 }  // namespace flashdec::cuda

@@ -4,30 +4,31 @@
 #include <cuda.h>
 
 #include "core/kernel.h"
+#include "cuda/copy/tile_size.h"
 
 namespace flashdec::cuda {
 
 // A 5-D tensor (column, token, panel, key/value head, page or sequence), in boxes of 64 columns and
-// `box_tokens` tokens, swizzled over 128 bytes.  Rows of whole panels of 64 columns come in one
-// box; others in a box for each panel, so that what is beyond the row's end is filled with zeros.
+// `box_tokens` tokens, swizzled over 128 bytes.  If rows of K and of V are whole panels of 64
+// columns, a box has all of them; else there is one for each panel, so that what is beyond the
+// row's end is filled with zeros.
 struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;
   int box_tokens;
-  int boxes_log;    // 2^boxes_log boxes hold a tile
-  int panel_bytes;  // the layout of tiles: tensor/attend.cuh
+  int boxes_log;  // 2^boxes_log boxes, or rows of boxes, hold a tile
+  int row_boxes;  // in such a row: one, or one for each panel
+  int box_bytes;  // from one row of boxes to the next
+  // The layout of tiles: tensor/attend.cuh.
+  int panel_bytes;
   int rows_bytes;
-  int k_boxes;  // of a row: one for all panels, or one for each
-  int v_boxes;
-};
+  int half_bytes;
 
-// What the boxes fill in shared memory: tiles of so many tokens and panels.
-struct TileSize {
-  int tokens;
-  int panels;
+  // Boxes have as many tokens as the tile, or the largest part of them that pages are a multiple
+  // of.
+  static TmaMaps make(const Launch& launch, const TileSize& tile);
+  // The same of other K and V.
+  void aim(const Operands& x);
 };
-
-// Boxes have as many tokens as the tile, or the largest part of them that pages are a multiple of.
-TmaMaps make_maps(const Launch& launch, const TileSize& tile);
 
 }  // namespace flashdec::cuda

@@ -38,7 +38,7 @@ struct TmaCopy {
   // Where a tile is one box, or one panel, that is known beforehand.
   __device__ TileLayout layout() const {
     if (Shape::kTile == 16 || Shape::kPanels == 1) return kByPanels<Shape>;
-    return {maps.panel_bytes, maps.rows_bytes};
+    return {maps.panel_bytes, maps.rows_bytes, maps.half_bytes};
   }
 
   // A tile of consecutive tokens of a sequence.
@@ -47,44 +47,34 @@ struct TmaCopy {
     if (!elect_lane()) return;
     const uint32_t barrier = barriers + 8 * stage;
     expect_bytes(barrier, 2 * Shape::kTileBytes);
-    copy_box(keys, values, barrier, head, sequence, token);
+    copy_row(keys, values, barrier, head, sequence, token);
   }
 
-  // `block` of lane i: the page (or sequence) of box i, `slot` its first token there.
+  // `block` of lane i: the page (or sequence) of row i of boxes, `slot` its first token there.
   __device__ void issue(uint32_t keys, uint32_t values, int stage, int head, int block,
                         int slot) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const uint32_t barrier = barriers + 8 * stage;
     if (lane == 0) expect_bytes(barrier, 2 * Shape::kTileBytes);
     if (lane >> maps.boxes_log != 0) return;
-    const int token = lane * maps.box_tokens;
-    const int offset = token / 16 * layout().rows + token % 16 * 128;
-    copy_box(keys + offset, values + offset, barrier, head, block, slot);
+    const int offset = lane * maps.box_bytes;
+    copy_row(keys + offset, values + offset, barrier, head, block, slot);
   }
 
-  // One box for all panels, or one for each.  The first ones do not depend on which it is.
-  __device__ void copy_box(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
+  // A row of boxes: one for all panels, or one for each.  How many there are is asked after the
+  // first, and nothing is skipped where that is all, because in a short run a jump costs as much as
+  // the boxes do.
+  __device__ void copy_row(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
                            int token) const {
-    start_copy(keys, maps.k, barrier, 0, token, head, block, policy);
-    start_copy(values, maps.v, barrier, 0, token, head, block, policy);
-    if constexpr (Shape::kPanels > 1) {
-      const int boxes = max(maps.k_boxes, maps.v_boxes);
-      if (__builtin_expect(boxes > 1, false))
-        copy_panels(keys, values, barrier, head, block, token, boxes);
-    }
-  }
-
-  // The others.
-  __device__ void copy_panels(uint32_t keys, uint32_t values, uint32_t barrier, int head, int block,
-                              int token, int boxes) const {
+    int column = 0;
 #pragma unroll 1
-    for (int panel = 1; panel < boxes; ++panel) {
-      const int offset = panel * layout().panel;
-      if (panel < maps.k_boxes)
-        start_copy(keys + offset, maps.k, barrier, 64 * panel, token, head, block, policy);
-      if (panel < maps.v_boxes)
-        start_copy(values + offset, maps.v, barrier, 64 * panel, token, head, block, policy);
-    }
+    do {
+      start_copy(keys, maps.k, barrier, column, token, head, block, policy);
+      start_copy(values, maps.v, barrier, column, token, head, block, policy);
+      keys += layout().panel;
+      values += layout().panel;
+      column += 64;
+    } while (Shape::kPanels > 1 && column < 64 * maps.row_boxes);
   }
 
   __device__ static void commit() {}

@@ -12,14 +12,7 @@ void run_sm80(const Launch& launch) {
   using Shape = AsyncShape<HeadDim, Heads>;
   const ContextGuard context(launch.stream, launch.plan.device);
   check_contents(launch);
-  const Operands& x = launch.operands;
-  const AsyncSource source = {x.k,
-                              x.v,
-                              x.k_strides,
-                              x.v_strides,
-                              static_cast<int>(launch.plan.problem.head_dim),
-                              static_cast<int>(launch.plan.problem.head_dim_v)};
-  launch_tensor<E, Shape, AsyncCopy<Shape>>(launch, source);
+  launch_tensor<E, Shape, AsyncCopy<Shape>>(launch);
 }
 
 }  // namespace flashdec::cuda

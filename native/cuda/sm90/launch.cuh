@@ -2,7 +2,6 @@
 #pragma once
 
 #include "cuda/backend.h"
-#include "cuda/copy/tensor_map.h"
 #include "cuda/copy/tma.cuh"
 #include "cuda/tensor/launch.cuh"
 
@@ -13,8 +12,7 @@ void run_sm90(const Launch& launch) {
   using Shape = TmaShape<HeadDim, Heads>;
   const ContextGuard context(launch.stream, launch.plan.device);
   check_contents(launch);
-  TmaMaps maps = make_maps(launch, {Shape::kTile, Shape::kPanels});
-  launch_tensor<E, Shape, TmaCopy<Shape>>(launch, maps);
+  launch_tensor<E, Shape, TmaCopy<Shape>>(launch);
 }
 
 }  // namespace flashdec::cuda

@@ -33,22 +33,24 @@ struct Lag<__half> {
 };
 
 // Where the rows of a tile lie: panels of 64 columns, 128 bytes a row, in bytes from one panel to
-// the next and from one block of 16 rows to the next.
+// the next, from one block of 16 rows to the next, and from the first half of such a block to the
+// second.
 struct TileLayout {
   int panel;
   int rows;
+  int half;
 };
 
 // Panel after panel.
 template <class Shape>
-constexpr TileLayout kByPanels = {Shape::kTile * 128, 16 * 128};
+constexpr TileLayout kByPanels = {Shape::kTile * 128, 16 * 128, 8 * 128};
 
 // Panels are swizzled as the tensor copies of sm_90 do it: the 16-byte chunk i of row r lies at
 // i ^ (r % 8), so that eight rows of a matrix hit all banks once.
 __device__ inline uint32_t chunk_address(uint32_t tile, const TileLayout& layout, int row,
                                          int chunk) {
-  return tile + chunk / 8 * layout.panel + row / 16 * layout.rows + row % 16 * 128 +
-         (((chunk % 8) ^ (row % 8)) * 16);
+  return tile + chunk / 8 * layout.panel + row / 16 * layout.rows + row / 8 % 2 * layout.half +
+         row % 8 * 128 + (((chunk % 8) ^ (row % 8)) * 16);
 }
 
 // The same for the matrices that a lane loads: from `row` of the first 16 and `chunk`, 0 or 1, on,
@@ -57,8 +59,8 @@ __device__ inline uint32_t chunk_address(uint32_t tile, const TileLayout& layout
 struct Matrices {
   uint32_t first;
 
-  __device__ Matrices(uint32_t tile, int row, int chunk)
-      : first(chunk_address(tile, {}, row, chunk)) {}
+  __device__ Matrices(uint32_t tile, const TileLayout& layout, int row, int chunk)
+      : first(chunk_address(tile, layout, row, chunk)) {}
   __device__ uint32_t at(const TileLayout& layout, int sub, int step) const {
     return (first ^ step % 4 * 32) + step / 4 * layout.panel + sub * layout.rows;
   }
@@ -155,7 +157,7 @@ struct Attention {
   __device__ void score(uint32_t keys, const TileLayout& layout, Scores& s) const {
     const int lane = threadIdx.x % 32;
     float sums[kChains][kHeadTiles][kSub][4] = {};
-    const Matrices rows(keys, lane % 16, lane / 16);
+    const Matrices rows(keys, layout, lane % 16, lane / 16);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step)
 #pragma unroll
@@ -255,7 +257,7 @@ struct Attention {
         for (int half = 0; half < 2; ++half)
           p[t][sub][half] = transpose_matrix(pack<E>(s[t][sub][2 * half], s[t][sub][2 * half + 1]));
     }
-    const Matrices rows(values, lane % 8 + 8 * (lane / 16), lane / 8 % 2);
+    const Matrices rows(values, layout, lane % 8 + 8 * (lane / 16), lane / 8 % 2);
 #pragma unroll
     for (int sub = 0; sub < kSub; ++sub)
 #pragma unroll

@@ -7,22 +7,11 @@
 #include "cuda/launch.h"
 #include "cuda/tensor/kernels.cuh"
 #include "cuda/tensor/launch_params.h"
+#include "cuda/tensor/ready.h"
 
 namespace flashdec::cuda {
 
-// Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
-// (a part of the device only), parts are left for a second one, and nobody waits for others that
-// have not begun.
-template <class Params>
-void enqueue_split(const Launch& launch, Start start, Params& params) {
-  start.together = params.one_launch;
-  if (enqueue(start, launch.stream)) return;
-  params.one_launch = start.together = false;
-  params.paced_from = kNeverPaced;
-  enqueue(start, launch.stream);
-}
-
-// The kernels of launch_any.
+// The kernels of a row, beside those that are even.
 enum Any { kLengths, kFixed, kOne, kOnePaced, kAnyKernels };
 
 template <class E, class Shape, class Copy, class Places>
@@ -38,24 +27,6 @@ const void* any_kernel(Any kind) {
                         : reinterpret_cast<const void*>(lengths_split<E, Shape, Copy, Places>);
 }
 
-template <class E, class Shape, class Copy, class Places>
-void launch_any(const Launch& launch, bool cut, typename Copy::Source& source) {
-  static KernelSetup setups[kAnyKernels];
-  TensorParams params = make_tensor_params(launch, cut);
-  void* arguments[] = {&params, &source};
-  const bool one = Copy::kBoxes && is_one(launch, params);
-  const Any kind = params.fixed               ? kFixed
-                   : !one                     ? kLengths
-                   : is_paced(launch, params) ? kOnePaced
-                                              : kOne;
-  enqueue_split(launch,
-                setups[kind].start(any_kernel<E, Shape, Copy, Places>(kind),
-                                   {launch.plan.schedule.grid, kThreads,
-                                    Shape::kSmem + Shape::kFoldBytes, arguments}),
-                params);
-  if (cut && !params.one_launch) combine_any(launch, params);
-}
-
 template <class E, class Shape, class Copy>
 const void* even_kernel(bool paced) {
   if constexpr (Copy::kBoxes)
@@ -63,28 +34,101 @@ const void* even_kernel(bool paced) {
   return reinterpret_cast<const void*>(even_split<E, Shape, Copy, NoPace>);
 }
 
+struct RowSetups {
+  KernelSetup even[2];
+  KernelSetup rows[kAnyKernels];
+  KernelSetup pages[kAnyKernels];
+};
+
 template <class E, class Shape, class Copy>
-void launch_even(const Launch& launch, bool cut, typename Copy::Source& source) {
-  static KernelSetup setups[2];
-  EvenParams params = {};
-  fill_even(launch, cut, params);
-  void* arguments[] = {&params, &source};
-  const bool paced = Copy::kBoxes && is_paced(launch, params);
-  enqueue_split(
-      launch,
-      setups[paced].start(even_kernel<E, Shape, Copy>(paced),
-                          {even_blocks(launch, params), kThreads, Shape::kSmem, arguments}),
-      params);
-  if (cut && !params.one_launch) combine_even(launch, params);
+void make_even(const Launch& launch, RowSetups& setups, Ready<typename Copy::Source>& ready) {
+  ready.params = {};
+  fill_even(launch, ready.cut, ready.params);
+  const bool paced = Copy::kBoxes && is_paced(launch, ready.params);
+  ready.kernel = even_kernel<E, Shape, Copy>(paced);
+  ready.setup = &setups.even[paced];
+  ready.blocks = even_blocks(launch, ready.params);
+  ready.smem = Shape::kSmem;
 }
 
 template <class E, class Shape, class Copy>
-void launch_tensor(const Launch& launch, typename Copy::Source source) {
-  const bool cut = may_cut(launch, Shape::kHeads);
-  if (is_even(launch, cut, Shape::kHeads)) return launch_even<E, Shape, Copy>(launch, cut, source);
-  if (launch.plan.problem.paged())
-    return launch_any<E, Shape, Copy, Pages<Shape, Copy>>(launch, cut, source);
-  launch_any<E, Shape, Copy, RowPlaces>(launch, cut, source);
+void make_any(const Launch& launch, RowSetups& setups, Ready<typename Copy::Source>& ready) {
+  ready.params = make_tensor_params(launch, ready.cut);
+  const bool one = Copy::kBoxes && is_one(launch, ready.params);
+  const Any kind = ready.params.fixed               ? kFixed
+                   : !one                           ? kLengths
+                   : is_paced(launch, ready.params) ? kOnePaced
+                                                    : kOne;
+  const bool paged = launch.plan.problem.paged();
+  ready.kernel = paged ? any_kernel<E, Shape, Copy, Pages<Shape, Copy>>(kind)
+                       : any_kernel<E, Shape, Copy, RowPlaces>(kind);
+  ready.setup = paged ? &setups.pages[kind] : &setups.rows[kind];
+  ready.blocks = launch.plan.schedule.grid;
+  ready.smem = Shape::kSmem + Shape::kFoldBytes;
+}
+
+template <class E, class Shape, class Copy>
+void make_ready(const Launch& launch, RowSetups& setups, const ReadyFor& made_for,
+                Ready<typename Copy::Source>& ready) {
+  ready.made_for.kernels = nullptr;  // if anything is refused below
+  ready.source = Copy::Source::make(launch, {Shape::kTile, Shape::kPanels});
+  ready.k = launch.operands.k;
+  ready.v = launch.operands.v;
+  ready.cut = may_cut(launch, Shape::kHeads);
+  ready.even = is_even(launch, ready.cut, Shape::kHeads);
+  if (ready.even) {
+    make_even<E, Shape, Copy>(launch, setups, ready);
+  } else {
+    make_any<E, Shape, Copy>(launch, setups, ready);
+  }
+  ready.made_for = made_for;
+}
+
+// The addresses of this run.
+template <class Source>
+void aim(const Launch& launch, Ready<Source>& ready) {
+  aim(launch, ready.params);
+  const Operands& x = launch.operands;
+  if (ready.k == x.k && ready.v == x.v) return;
+  ready.k = nullptr;  // if one of them is refused
+  ready.source.aim(x);
+  ready.k = x.k;
+  ready.v = x.v;
+}
+
+// Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
+// (a part of the device only), parts are left for a second one, and nobody waits for others that
+// have not begun.
+template <class Source>
+void enqueue_split(const Launch& launch, Ready<Source>& ready) {
+  TensorParams apart;
+  TensorParams* params = &ready.params;
+  void* arguments[] = {params, &ready.source};
+  Start start = ready.setup->start(ready.kernel, {ready.blocks, kThreads, ready.smem, arguments});
+  start.together = params->one_launch;
+  if (!enqueue(start, launch.stream)) {
+    apart = ready.params;
+    apart.one_launch = start.together = false;
+    apart.paced_from = kNeverPaced;
+    arguments[0] = params = &apart;
+    enqueue(start, launch.stream);
+  }
+  if (!ready.cut || params->one_launch) return;
+  if (ready.even) {
+    combine_even(launch, *params);
+  } else {
+    combine_any(launch, *params);
+  }
+}
+
+template <class E, class Shape, class Copy>
+void launch_tensor(const Launch& launch) {
+  static RowSetups setups;
+  auto& ready = ready_of_thread<typename Copy::Source>();
+  const ReadyFor needed(launch, setups.even);
+  if (!(ready.made_for == needed)) make_ready<E, Shape, Copy>(launch, setups, needed, ready);
+  aim(launch, ready);
+  enqueue_split(launch, ready);
 }
 
 }  // namespace flashdec::cuda

@@ -107,6 +107,7 @@ inline float free_lead(const Problem& problem, const Rounds& rounds) {
   return long_rows || (problem.paged() && rounds.whole != 2) ? 0.5f : 0.25f;
 }
 
+// All but the addresses: aim() below.
 inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
@@ -134,7 +135,6 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.group = static_cast<int32_t>(problem.group);
   p.head_dim = static_cast<int32_t>(problem.head_dim);
   p.score_factor = problem.scale * kLog2E;
-  p.q = x.q;
   p.q_stride_batch = x.q_strides.batch;
   p.q_stride_head = x.q_strides.head;
   p.row_quads = make_divisor(problem.head_dim_v / 4);
@@ -144,14 +144,10 @@ inline void fill_even(const Launch& launch, bool cut, EvenParams& p) {
   p.shares = share_columns(rounds.parts, rounds.parts + (rounds.end_tiles > 0 ? 1 : 0),
                            p.slot_quads, ceil_log2(kThreads));
   p.stripe_log = stripe_log_of(p.shares);
-  p.o = x.o;
   p.o_stride_batch = x.o_strides.batch;
   p.o_stride_head = x.o_strides.head;
-  p.lse = x.lse;
   p.lse_stride_batch = x.lse_stride_batch;
   p.lse_stride_head = x.lse_stride_head;
-  p.packets = launch.workspace.packets;
-  p.headers = launch.workspace.headers;
 }
 
 // How far a block folds splits of the length that the host knows.
@@ -162,32 +158,32 @@ inline int node_level_of(const TensorParams& p) {
 }
 
 // The splits of the plan; or, where nothing may be cut, one that is as long as any sequence.
-inline void fill_splits(const Schedule& schedule, bool cut, TensorParams& p) {
+inline void fill_splits(const Schedule& schedule, bool cut, bool lengths_on_device,
+                        TensorParams& p) {
   constexpr int64_t kLongest = INT32_MAX;
   const int64_t split_len = cut ? std::min<int64_t>(schedule.split_len, kLongest) : kLongest;
   p.fixed = split_len != 0;
   p.step_rows = static_cast<int32_t>(schedule.grid / p.units.value);
   p.step_units = static_cast<int32_t>(schedule.grid % p.units.value);
   // If the kernel leads any.  Of the first 32 only: each lane knows one of their lengths.
-  p.led = p.kv_lens == nullptr ? 0 : std::min({p.batch, 32, p.step_rows});
+  p.led = lengths_on_device ? std::min({p.batch, 32, p.step_rows}) : 0;
   if (!p.fixed) return;
   p.split_len = make_divisor(split_len);
   p.grid = make_divisor(schedule.grid);
   p.split_tiles = static_cast<int32_t>(ceil_div(split_len, schedule.tile));
   p.levels = cut ? static_cast<int32_t>(schedule.levels) : 0;
-  p.level = p.kv_lens == nullptr ? node_level_of(p) : -1;
+  p.level = lengths_on_device ? -1 : node_level_of(p);
 }
 
+// All but the addresses.
 inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const Schedule& schedule = launch.plan.schedule;
   TensorParams p = {};
   fill_even(launch, cut, p);
-  p.kv_lens = x.kv_len;
   p.batch = static_cast<int32_t>(problem.batch);
   p.max_kv_len = static_cast<int32_t>(problem.max_kv_len);
-  p.page_table = x.page_table;
   p.page_table_stride = x.page_table_stride;
   if (problem.paged()) p.page = make_divisor(problem.page_size);
   p.num_pages = static_cast<int32_t>(problem.num_pages);
@@ -196,7 +192,7 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
       !problem.paged() ||
       problem.num_pages >= problem.batch * ceil_div(longest(launch), problem.page_size);
   p.tile_log = ceil_log2(static_cast<int>(schedule.tile));
-  fill_splits(schedule, cut, p);
+  fill_splits(schedule, cut, x.kv_len != nullptr, p);
   p.team = make_divisor(schedule.team);
   p.teams = make_divisor(schedule.grid / schedule.team);
   p.turns = make_divisor(p.units.value / schedule.team);
@@ -204,8 +200,20 @@ inline TensorParams make_tensor_params(const Launch& launch, bool cut) {
   p.block_heads = static_cast<int32_t>(schedule.heads);
   p.restores = x.prepared_workspace;
   p.keeps_spans = problem.group > schedule.heads;
-  p.status = x.status;
   return p;
+}
+
+// Where everything is in this run, but K and V.
+inline void aim(const Launch& launch, TensorParams& p) {
+  const Operands& x = launch.operands;
+  p.q = x.q;
+  p.o = x.o;
+  p.lse = x.lse;
+  p.kv_lens = x.kv_len;
+  p.page_table = x.page_table;
+  p.status = x.status;
+  p.packets = launch.workspace.packets;
+  p.headers = launch.workspace.headers;
 }
 
 // One sequence, of which no block can have too much for the deal of equal lengths.

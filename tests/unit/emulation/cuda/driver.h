@@ -1,4 +1,4 @@
-// The driver, of which tensor_map.cu needs one function.
+// The driver, of which tensor_map.cu needs two functions.
 #pragma once
 
 #include <cuda.h>
@@ -23,12 +23,18 @@ inline CUresult encode_tiled(CUtensorMap* map, CUtensorMapDataType, uint32_t ran
   return good ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
+inline CUresult replace_address(CUtensorMap* map, void* base) {
+  map->base = static_cast<const char*>(base);
+  return reinterpret_cast<uintptr_t>(base) % 16 == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
 struct Driver {
   decltype(&flashdec::cuda::encode_tiled) encode_tiled;
+  decltype(&flashdec::cuda::replace_address) replace_address;
 };
 
 inline const Driver& driver() {
-  static const Driver found = {&flashdec::cuda::encode_tiled};
+  static const Driver found = {&flashdec::cuda::encode_tiled, &flashdec::cuda::replace_address};
   return found;
 }
 
