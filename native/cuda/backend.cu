@@ -47,7 +47,6 @@ Driver find_driver() {
   find(found.context_id, "cuCtxGetId");
   find(found.encode_tiled, "cuTensorMapEncodeTiled");
   find(found.replace_address, "cuTensorMapReplaceAddress");
-  find(found.kernel_function, "cuKernelGetFunction");
   find(found.launch, "cuLaunchKernelEx");
   found.green_context = reinterpret_cast<decltype(found.green_context)>(
       entry_point("cuStreamGetGreenCtx", kGreenVersion));

@@ -17,7 +17,6 @@ struct Driver {
   decltype(&cuCtxGetId) context_id;
   decltype(&cuTensorMapEncodeTiled) encode_tiled;
   decltype(&cuTensorMapReplaceAddress) replace_address;
-  decltype(&cuKernelGetFunction) kernel_function;
   decltype(&cuLaunchKernelEx) launch;
   decltype(&cuStreamGetGreenCtx) green_context;  // null: the driver is older than they are
 };

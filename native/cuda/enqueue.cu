@@ -70,12 +70,9 @@ const KernelSetup::Found& KernelSetup::find(const void* kernel, const LaunchShap
   if (smem > 0)  // more than 48 KB only where it is asked for
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem),
           "cudaFuncSetAttribute");
-  cudaKernel_t handle = nullptr;
-  check(cudaGetKernel(&handle, kernel), "cudaGetKernel");
-  CUfunction function = nullptr;
-  check(static_cast<cudaError_t>(
-            driver().kernel_function(&function, reinterpret_cast<CUkernel>(handle))),
-        "cuKernelGetFunction");
+  // The driver would have to look up the function of a kernel at every launch.
+  cudaFunction_t function = nullptr;
+  check(cudaGetFuncBySymbol(&function, kernel), "cudaGetFuncBySymbol");
   Found* found =
       new Found{context, function, smem, dependent, found_.load(std::memory_order_acquire)};
   while (!found_.compare_exchange_weak(found->next, found, std::memory_order_acq_rel)) {

@@ -35,7 +35,8 @@ class KernelSetup {
   Start start(const void* kernel, const LaunchShape& shape);
 
  private:
-  // Stays for good, one for each context, because another thread may be looking at it.
+  // Stays for good, one for each context that there has been, because another thread may be looking
+  // at it.
   struct Found {
     uint64_t context;  // its id, never used again by another
     CUfunction function;

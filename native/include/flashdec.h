@@ -59,7 +59,8 @@
  *   (along head_dim) is always 1.  A stride of 0 broadcasts an input.  A stride
  *   along an axis of one element is not looked at.
  * - No function prints, aborts, throws, changes the caller's CUDA device or
- *   context, or keeps a pointer of the caller's after the work it enqueued.
+ *   context, or reads or writes through a pointer of the caller's after the
+ *   work it enqueued.
  * - Every function may be called from any thread at any time.
  * - In one process: nothing but the functions here is exported, and the
  *   library loads on machines that have neither a GPU nor a driver.
@@ -174,7 +175,7 @@ enum flashdec_status {
   FLASHDEC_NO_DEVICE = 30,     /* no usable GPU, or no driver, or one too old */
   FLASHDEC_WRONG_DEVICE = 31,  /* a stream or pointer of another device */
   FLASHDEC_CUDA_ERROR = 32,    /* the CUDA driver or runtime reported an error */
-  FLASHDEC_OUT_OF_MEMORY = 33, /* the host has no memory for a thread */
+  FLASHDEC_OUT_OF_MEMORY = 33, /* the host has no memory */
 
   /* Ours. */
   FLASHDEC_INTERNAL_ERROR = 40 /* a defect of this library: please report it */
@@ -414,8 +415,9 @@ FLASHDEC_API int32_t flashdec_can_implement(const flashdec_plan* plan, const fla
  * CUDA: returns when the work is enqueued, and may be captured into a graph,
  * whose replays read kv_len, page_table and the arrays anew.  CPU: returns
  * when the work is done, and takes up to 256 KiB of the calling thread's
- * stack.  Allocates nothing but, the first time, threads, and never
- * synchronises (FLASHDEC_CHECK=1 excepted).
+ * stack.  Allocates nothing but threads the first time and some 40 bytes for
+ * each kernel in each context, and never synchronises (FLASHDEC_CHECK=1
+ * excepted).
  *
  * From compute capability 9.0 on kernels use programmatic dependent launch:
  * they take their places while the kernel before them ends, and wait for it

@@ -51,6 +51,44 @@ def test_a_stream_of_another_context_of_the_device() -> None:
     assert current_context() == primary
 
 
+def test_contexts_that_come_and_go() -> None:
+    """Each has functions of its own, also where it lies where another one lay."""
+    primary = current_context()
+    for _ in range(3):
+        context = new_context()
+        bare, stream = Bare(), new_stream()
+        assert bare.run(stream) == 0, last_error()
+        check(SPLIT, bare.arrays, bare.fetch())
+        del bare
+        call("cuCtxDestroy", context)
+        bare = Bare()
+        assert bare.run() == 0, last_error()
+        check(SPLIT, bare.arrays, bare.fetch())
+    assert current_context() == primary
+
+
+RESET = """
+from bare import SPLIT, Bare, last_error
+from kit.compare import check
+from kit.driver import call, enter, primary_context
+for _ in range(3):
+    primary_context.cache_clear()
+    enter()
+    bare = Bare()
+    print(bare.run(), last_error(), flush=True)
+    check(SPLIT, bare.arrays, bare.fetch())
+    del bare
+    call("cuDevicePrimaryCtxReset", 0)
+print("done", flush=True)
+"""
+
+
+def test_a_device_that_is_reset() -> None:
+    done = run_python(RESET)
+    assert done.returncode == 0, done
+    assert done.stdout.split() == ["0", "0", "0", "done"], done
+
+
 GONE = """
 from bare import Bare, last_error
 from kit.driver import call, enter, new_context, new_stream

@@ -29,6 +29,9 @@ KERNELS = {
 }
 
 
+KEPT: list[Array] = []  # so that the lengths of every run are elsewhere
+
+
 @dataclass(frozen=True)
 class Case:
     """A problem and how it is run; ``lengths``: a number is known to the host."""
@@ -137,14 +140,16 @@ def strides(array: Array) -> tuple[int, ...]:
     return tuple(each // array.itemsize for each in array.strides[:-1])
 
 
-def emulate(library: Any, case: Case, arrays: Arrays, gap: int = 0) -> tuple[Array, Array]:
-    """The bits of o, and lse, rows of so many heads more; checks what is left in the workspace."""
+def emulate(
+    library: Any, case: Case, arrays: Arrays, gap: int = 0, lse_gap: int = 0
+) -> tuple[Array, Array]:
+    """The bits of o, and lse, in rows with gaps; checks what is left in the workspace."""
     planned = make_plan(library, case)
     assert planned.name in KERNELS
     content = (ctypes.c_uint64 * 128).from_buffer_copy(planned.content)
     heads = case.kv_heads * case.group
     o = np.full((case.batch, heads + gap, case.head_dim_v), 0xFFFF, np.uint16)[:, :heads]
-    lse = np.full((case.batch, heads + gap), 7.0, np.float32)[:, :heads]
+    lse = np.full((case.batch, heads + lse_gap), 7.0, np.float32)[:, :heads]
     nbytes = planned.facts.workspace_bytes
     workspace = aligned(nbytes + 64, np.uint8, 0x55)
     if case.prepared:
@@ -157,12 +162,13 @@ def emulate(library: Any, case: Case, arrays: Arrays, gap: int = 0) -> tuple[Arr
     args.k_stride_batch, args.k_stride_token, args.k_stride_head = strides(arrays.k)
     args.v_stride_batch, args.v_stride_token, args.v_stride_head = strides(arrays.v)
     args.o_stride_batch, args.o_stride_head = strides(o)
-    args.lse_stride_batch, args.lse_stride_head = heads + gap, 1
+    args.lse_stride_batch, args.lse_stride_head = heads + lse_gap, 1
     if isinstance(case.lengths, int):
         args.flags, args.uniform_kv_len = _abi.ARGS_UNIFORM_KV_LEN, case.lengths
     else:
         lengths = np.array(case.lengths, np.int32)
         args.kv_len = lengths.ctypes.data
+        KEPT.append(lengths)
     if arrays.table is not None:
         args.page_table = arrays.table.ctypes.data
         (args.page_table_stride,) = strides(arrays.table)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from launches import USUAL, Array, Arrays, Case, check, emulate, make_arrays
-from planner import F16, NO_SM90A
+from launches import H200, USUAL, Array, Arrays, Case, check, emulate, make_arrays
+from planner import BATCH_INVARIANT, F16, NO_SM90A
 
-CASE = replace(USUAL, max_kv_len=300, lengths=300)
+CASE = replace(USUAL, max_kv_len=300, lengths=300, blocks=8)  # in two parts each
 PAGED = replace(CASE, page_size=16)
 OTHER_ROW = Case(
     dtype=F16, batch=1, kv_heads=1, group=9, head_dim=64, head_dim_v=64, max_kv_len=30, lengths=30
@@ -23,6 +23,7 @@ NEIGHBOURS = {
     "a length": (CASE, replace(CASE, lengths=100)),
     "lengths on the device": (CASE, replace(CASE, lengths=(300, 20))),
     "no lengths on the device": (replace(CASE, lengths=(300, 20)), CASE),
+    "other lengths there": (replace(CASE, lengths=(300, 20)), replace(CASE, lengths=(20, 300))),
     "the longest": (CASE, replace(CASE, max_kv_len=400, lengths=400)),
     "batch": (CASE, replace(CASE, batch=3)),
     "heads": (CASE, replace(CASE, kv_heads=3)),
@@ -35,6 +36,8 @@ NEIGHBOURS = {
     "pages": (CASE, PAGED),
     "no pages": (PAGED, CASE),
     "page size": (PAGED, replace(PAGED, page_size=8)),
+    "memory": (CASE, replace(CASE, memory_bandwidth=H200)),
+    "fixed splits": (CASE, replace(CASE, flags=BATCH_INVARIANT, split_len=128)),
     "a refusal": (replace(CASE, refuses_together=True), CASE),
     "nothing": (CASE, CASE),
 }
@@ -61,10 +64,10 @@ ELSEWHERE = {
 }
 
 
-def alone(library: Any, case: Case, arrays: Arrays, gap: int = 0) -> tuple[Array, Array]:
+def alone(library: Any, case: Case, arrays: Arrays) -> tuple[Array, Array]:
     """After a run of another row of the kernel table."""
     emulate(library, OTHER_ROW, make_arrays(OTHER_ROW, np.random.default_rng(0))[0])
-    return emulate(library, case, arrays, gap)
+    return emulate(library, case, arrays)
 
 
 def check_same(got: tuple[Array, Array], want: tuple[Array, Array]) -> None:
@@ -75,7 +78,7 @@ def check_same(got: tuple[Array, Array], want: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize("flags", [0, NO_SM90A])
 @pytest.mark.parametrize("name", NEIGHBOURS)
 def test_a_neighbour(emulated: Any, name: str, flags: int) -> None:
-    first, second = (replace(case, flags=flags) for case in NEIGHBOURS[name])
+    first, second = (replace(case, flags=case.flags | flags) for case in NEIGHBOURS[name])
     before, _ = make_arrays(first, np.random.default_rng(1))
     arrays, exact = make_arrays(second, np.random.default_rng(2))
     want = alone(emulated, second, arrays)
@@ -106,5 +109,13 @@ def test_results_that_have_moved(emulated: Any, prepared: bool) -> None:
     arrays, exact = make_arrays(case, np.random.default_rng(4))
     want = alone(emulated, case, arrays)
     check(case, *want, exact)
-    check_same(emulate(emulated, case, arrays, gap=2), want)
-    check_same(emulate(emulated, case, arrays), want)
+    for gap, lse_gap in ((2, 0), (0, 0), (0, 2), (0, 0)):
+        check_same(emulate(emulated, case, arrays, gap, lse_gap), want)
+
+
+def test_blocks_that_cannot_be_resident_together_once(emulated: Any) -> None:
+    """That run takes two launches, and the next one is as if it had not been."""
+    arrays, _ = make_arrays(CASE, np.random.default_rng(5))
+    for refuses, launches in ((False, 1), (True, 2), (False, 1)):
+        emulate(emulated, replace(CASE, refuses_together=refuses), arrays)
+        assert emulated.unit_launches() == launches

@@ -9,9 +9,9 @@
 namespace flashdec::cuda {
 
 // A 5-D tensor (column, token, panel, key/value head, page or sequence), in boxes of 64 columns and
-// `box_tokens` tokens, swizzled over 128 bytes.  If rows of K and of V are whole panels of 64
-// columns, a box has all of them; else there is one for each panel, so that what is beyond the
-// row's end is filled with zeros.
+// `box_tokens` tokens, swizzled over 128 bytes.  If rows of K and of V fill all panels of a tile, a
+// box has all of them, unless the tile's layout is another one; else there is one for each panel,
+// so that what is beyond the row's end is filled with zeros.
 struct TmaMaps {
   CUtensorMap k;
   CUtensorMap v;

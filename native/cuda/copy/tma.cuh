@@ -35,7 +35,7 @@ struct TmaCopy {
   static constexpr bool kBoxes = true;
   __device__ int box_tokens() const { return maps.box_tokens; }
   __device__ int boxes_log() const { return maps.boxes_log; }
-  // Where a tile is one box, or one panel, that is known beforehand.
+  // Of one block of 16 rows, or one panel, it is known beforehand.
   __device__ TileLayout layout() const {
     if (Shape::kTile == 16 || Shape::kPanels == 1) return kByPanels<Shape>;
     return {maps.panel_bytes, maps.rows_bytes, maps.half_bytes};

@@ -51,7 +51,7 @@ struct ReadyFor {
 };
 static_assert(sizeof(ReadyFor) == sizeof(void*) + (9 * 8 + 4 * 4) + 8 * 8 + 4 * 3 * 8 + 4 * 8 + 8);
 
-// Of the thread's last launch.  `Source` says where K and V are.
+// Of the thread's last launch with this `Source`, which says where K and V are.
 template <class Source>
 struct Ready {
   ReadyFor made_for;

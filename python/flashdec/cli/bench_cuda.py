@@ -128,8 +128,9 @@ def _run_overhead(gpu: Gpu) -> int:
         f"host time per call on {gpu.name}, µs: six torch tensors, medians of blocks of 200 calls"
     )
     print()
-    print(f"{'':22s}{'bare C call':>12s}{'plan.run':>18s}  kernel")
+    print(f"{'':22s}{'empty call':>12s}{'bare C call':>13s}{'plan.run':>18s}  kernel")
     for cost in measure_cuda_overhead(gpu):
         extra = f"({cost.run - cost.bare:+.2f})"
-        print(f"{cost.name:22s}{cost.bare:12.2f}{cost.run:10.2f} {extra:>7s}  {cost.kernel}")
+        times = f"{cost.empty:12.3f}{cost.bare:13.2f}{cost.run:10.2f}"
+        print(f"{cost.name:22s}{times} {extra:>7s}  {cost.kernel}")
     return 0

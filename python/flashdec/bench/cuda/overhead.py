@@ -35,6 +35,8 @@ class CudaOverhead:
     ----------
     name : str
         Of the variant.
+    empty : float
+        A Python function that does nothing: how fast the processor is at the moment.
     bare : float
         ``flashdec_run`` through ctypes with arguments filled beforehand.
     run : float
@@ -44,6 +46,7 @@ class CudaOverhead:
     """
 
     name: str
+    empty: float
     bare: float
     run: float
     kernel: str
@@ -70,7 +73,7 @@ def _arrays(gpu: Gpu) -> dict[str, Any]:
 
 
 def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
-    """Return the bare call and the checked one, and the kernel that they run."""
+    """Return an empty call, the bare one and the checked one, and the kernel that they run."""
     variant = VARIANTS[name]
     plan = select_plan(_LINE, variant)
     arrays = _arrays(gpu)
@@ -87,7 +90,7 @@ def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
     def run() -> None:
         plan.run(args, workspace)
 
-    return [bare, run], plan.sku.name
+    return [lambda: None, bare, run], plan.sku.name
 
 
 def _block_us(gpu: Gpu, call: Callable[[], None]) -> float:
@@ -109,12 +112,14 @@ def measure_cuda_overhead(gpu: Gpu, blocks: int = 100) -> list[CudaOverhead]:
         Interleaved blocks of 200 calls; medians are taken over them.
     """
     prepared = {name: _calls(gpu, name) for name in OVERHEAD_VARIANTS}
-    times: dict[str, list[list[float]]] = {name: [[], []] for name in OVERHEAD_VARIANTS}
+    times: dict[str, list[list[float]]] = {name: [[], [], []] for name in OVERHEAD_VARIANTS}
     for _ in range(blocks):
         for name, (calls, _) in prepared.items():
             for call, kept in zip(calls, times[name], strict=True):
                 kept.append(_block_us(gpu, call))
     return [
-        CudaOverhead(VARIANTS[name].name, median(bare), median(run), prepared[name][1])
-        for name, (bare, run) in times.items()
+        CudaOverhead(VARIANTS[name].name, median(empty), median(bare), median(run), kernel)
+        for (name, (empty, bare, run)), (_, kernel) in zip(
+            times.items(), prepared.values(), strict=True
+        )
     ]
