@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from flashdec.bench.cuda import measure, overhead, scene
+from flashdec.bench.cuda import measure, overhead, reader, scene
 from flashdec.bench.cuda.contenders import PEERS, VARIANTS, selected
 from flashdec.bench.cuda.exact import check_points, error_over_bound
+from flashdec.bench.cuda.goals import invariant_goal_us
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
 from flashdec.bench.cuda.measure import ROUNDS, Measurer
@@ -108,7 +109,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def capture(gpu: Gpu, run: Callable[[int], Any], copies: int) -> Replayed:
         return Replayed(run, copies, 20.0)
 
-    def fastest(scene: Scene, read: Any) -> tuple[Replayed, str]:
+    def fastest(scene: Scene, read: Any, clear_l2: Callable[[], None]) -> tuple[Replayed, str]:
         return Replayed(read(scene, None), 1, 10.0), "a grid"
 
     monkeypatch.setattr(scene, "ROTATION_BYTES", 2**19)
@@ -118,7 +119,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     for name, variant in VARIANTS.items():
         on_cpu = replace(variant.preference, prefer_backend="cpu", num_threads=1)
         monkeypatch.setitem(VARIANTS, name, replace(variant, preference=on_cpu))
-    return PretendedGpu(PretendedTorch(), "cpu", PretendedStream, "NVIDIA H100", 132, 0, 2**30, "")
+    return PretendedGpu(PretendedTorch(), "cpu", PretendedStream, "NVIDIA H100", 132, 64, 2**30, "")
 
 
 def on(gpu: Gpu, line: Line) -> Scene:
@@ -237,6 +238,47 @@ def test_l2_is_cleared_before_every_sample(gpu: Gpu, monkeypatch: pytest.MonkeyP
     found = measurer.measure(DENSE, selected(["default", "kv-len"], []), nothing)
     assert len(found.rows) == 3
     assert happened == ["clear", "sample"] * (3 * ROUNDS)
+
+
+def test_l2_is_cleared_where_its_size_is_unknown(gpu: Gpu) -> None:
+    assert gpu.cleared_bytes == 4 * 64
+    assert replace(gpu, l2_bytes=0).cleared_bytes == 4 * 64 * 2**20
+
+
+def test_a_read_takes_the_fastest_grid_with_l2_cleared(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[Any] = []
+    seconds = Replayed.seconds
+
+    def recorded(self: Replayed) -> float:
+        happened.append("sample")
+        return seconds(self)
+
+    def capture(gpu: Gpu, run: Callable[[int], Any], copies: int) -> Replayed:
+        happened.append("grid")
+        return Replayed(run, copies, 5.0 + abs(happened.count("grid") - 3))
+
+    monkeypatch.setattr(Replayed, "seconds", recorded)
+    monkeypatch.setattr(reader, "capture", capture)
+    read = PretendedReader(gpu).linear
+    found, note = reader.fastest(on(gpu, DENSE), read, lambda: happened.append("clear"))
+    assert happened == (["grid"] + ["clear", "sample"] * 3) * len(reader.GRIDS)
+    assert found.seconds() == pytest.approx(5e-6)
+    third = reader.GRIDS[2]
+    assert note == f"{third.blocks} x {third.threads} threads on an SM"
+
+
+def test_batch_invariant_mode_has_its_goal_beside_the_default(gpu: Gpu) -> None:
+    measurer = Measurer(gpu, Pool(gpu, pool_bytes([DENSE])))
+    found = measurer.measure(DENSE, selected(["default", "invariant"], []), nothing)
+    rows = {row.name: row for row in found.rows}
+    assert rows["flashdec"].us == pytest.approx(20)
+    assert rows["flashdec invariant"].goal_us == pytest.approx(22.5)
+    assert rows["flashdec invariant"].within_goal is True
+    assert invariant_goal_us(100.0) == pytest.approx(106.0)
+    alone = measurer.measure(DENSE, selected(["invariant"], []), nothing)
+    assert alone.rows[-1].goal_us is None
 
 
 def test_a_line_that_cannot_be_laid_out_is_a_failure(gpu: Gpu) -> None:

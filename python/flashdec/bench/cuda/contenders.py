@@ -49,6 +49,8 @@ class Contender:
         Whether it is flashdec.
     on_device : bool
         Whether it reads lengths on the device where it need not.
+    beside_default : bool
+        Whether its goal is beside flashdec's default, not beside the read.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Contender:
     prepare: Callable[[Scene], Prepared]
     ours: bool = False
     on_device: bool = False
+    beside_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def _of_variant(variant: Variant) -> Contender:
         prepare=partial(_prepare, variant),
         ours=True,
         on_device=variant.on_device,
+        beside_default=variant.preference.batch_invariant,
     )
 
 

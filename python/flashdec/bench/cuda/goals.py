@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from flashdec.bench.cuda.lines import Line
 
-__all__ = ["ON_DEVICE_US", "RULES", "Rule", "goal_us"]
+__all__ = ["INVARIANT_GOAL", "ON_DEVICE_US", "RULES", "Rule", "goal_us", "invariant_goal_us"]
 
 ON_DEVICE_US = 0.7
 """Microseconds more that lengths on the device may cost a cache without pages."""
+
+INVARIANT_GOAL = "6 % or 2.5 µs more than flashdec's default, whichever is more"
+"""What batch-invariant mode may take, for people."""
 
 _LIMITS_ARE_OF = "H100"
 
@@ -60,3 +63,8 @@ def goal_us(line: Line, read_us: float, read_pages_us: float | None, device: str
     if rule is None:
         return None
     return max(read_us * rule.linear, (read_pages_us or 0.0) * rule.in_pages) + rule.more
+
+
+def invariant_goal_us(default_us: float) -> float:
+    """Return what batch-invariant mode may take, in microseconds, beside flashdec's default."""
+    return max(default_us * 1.06, default_us + 2.5)

@@ -22,6 +22,7 @@ _NEEDS = {
 }
 _LONGEST_REASON = 160
 _TIMES_L2 = 4
+_USUAL_L2 = 64 * 2**20  # bytes, where torch does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Gpu:
     @property
     def cleared_bytes(self) -> int:
         """What is zeroed between contenders: L2 holds nothing else then."""
-        return _TIMES_L2 * self.l2_bytes
+        return _TIMES_L2 * (self.l2_bytes or _USUAL_L2)
 
     def element(self, dtype: DType) -> Any:
         """Return torch's name of an element type."""

@@ -10,12 +10,12 @@ from statistics import median
 
 from flashdec.bench.cuda.contenders import Contender
 from flashdec.bench.cuda.exact import check_points, error_over_bound
-from flashdec.bench.cuda.goals import ON_DEVICE_US, goal_us
+from flashdec.bench.cuda.goals import ON_DEVICE_US, goal_us, invariant_goal_us
 from flashdec.bench.cuda.gpu import Gpu, reason_of
 from flashdec.bench.cuda.lines import Line
 from flashdec.bench.cuda.reader import Reader, fastest
 from flashdec.bench.cuda.replay import Captured, capture
-from flashdec.bench.cuda.results import LineResult, Row
+from flashdec.bench.cuda.results import DEFAULT, LineResult, Row
 from flashdec.bench.cuda.scene import Pool, Scene, copies_of, make_scene
 
 __all__ = ["ROUNDS", "Measurer"]
@@ -33,6 +33,7 @@ class _Entry:
     kind: str
     make: Callable[[], tuple[Captured, str]]
     on_device: bool = False
+    beside_default: bool = False
     captured: Captured | None = None
     note: str = ""
     error: float | None = None
@@ -48,16 +49,24 @@ class _Entry:
             self.failure = reason_of(error)
             self.captured = None
 
+    def goal(self, of_line: float | None, default_us: float | None) -> float | None:
+        """Return this row's goal, from the line's and from what flashdec's default took."""
+        if self.kind != "ours":
+            return None
+        if self.beside_default:
+            return None if default_us is None else invariant_goal_us(default_us)
+        extra = ON_DEVICE_US if self.on_device else 0.0
+        return None if of_line is None else of_line + extra
+
     def row(self, goal: float | None) -> Row:
         """Return the finished row."""
-        extra = ON_DEVICE_US if self.on_device else 0.0
         return Row(
             name=self.name,
             about=self.about,
             kind=self.kind,
             samples_us=() if self.failure else tuple(self.samples_us),
             error=self.error,
-            goal_us=None if goal is None or self.kind != "ours" else goal + extra,
+            goal_us=goal,
             note=self.note,
             failure=self.failure,
         )
@@ -123,7 +132,8 @@ class Measurer:
         if read_us is None:
             return result
         goal = goal_us(line, read_us, result.us_of("read_pages"), self._gpu.name)
-        rows = tuple(each.row(goal) for each in entries)
+        default_us = result.us_of(DEFAULT)
+        rows = tuple(each.row(each.goal(goal, default_us)) for each in entries)
         return LineResult(line, scene.copies, rows, left_out)
 
     def _clear_l2(self) -> None:
@@ -135,10 +145,10 @@ class Measurer:
         self._zeros.zero_()
 
     def _reads(self, scene: Scene) -> list[_Entry]:
-        linear = partial(fastest, scene, self._reader.linear)
+        linear = partial(fastest, scene, self._reader.linear, self._clear_l2)
         entries = [_Entry("read", "a plain read of the same bytes", "read", linear)]
         if scene.page_table is not None:
-            pages = partial(fastest, scene, self._reader.in_pages)
+            pages = partial(fastest, scene, self._reader.in_pages, self._clear_l2)
             about = "the same bytes in the order of the page table"
             entries.append(_Entry("read_pages", about, "read", pages))
         return entries
@@ -150,7 +160,8 @@ def _entry(scene: Scene, contender: Contender) -> _Entry:
         return capture(scene.gpu, prepared.run, scene.copies), prepared.note
 
     kind = "ours" if contender.ours else "peer"
-    return _Entry(contender.name, contender.about, kind, make, contender.on_device)
+    on_device, beside_default = contender.on_device, contender.beside_default
+    return _Entry(contender.name, contender.about, kind, make, on_device, beside_default)
 
 
 def _check(scene: Scene, entries: list[_Entry]) -> None:

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from flashdec.bench.cuda.goals import ON_DEVICE_US, RULES
+from flashdec.bench.cuda.goals import INVARIANT_GOAL, ON_DEVICE_US, RULES
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.results import DEFAULT, LineResult, Row
 from flashdec.bench.cuda.scene import ROTATION_BYTES
@@ -30,8 +30,8 @@ def header(gpu: Gpu, rounds: int) -> str:
             f"{gpu.name}, {gpu.multiprocessors} multiprocessors, driver {gpu.driver or 'unknown'}",
             software,
             f"launches in a replayed CUDA graph, one per copy of the cache, "
-            f"{ROTATION_BYTES / 2**30:.0f} GiB of copies or 256; median of {rounds} replays, L2 "
-            "cleared before each",
+            f"{ROTATION_BYTES / 2**30:.0f} GiB of copies or 256; median of {rounds} replays, each "
+            "behind another one before which L2 was cleared",
             "",
             _COLUMNS,
             "─" * len(_COLUMNS),
@@ -85,6 +85,7 @@ def footer(results: list[LineResult]) -> str:
         rule = RULES[name]
         lines.append(f"goal, {name}: {'none' if rule is None else rule.about}")
     lines.append(f"goal, lengths on the device without pages: {ON_DEVICE_US} µs more")
+    lines.append(f"goal, batch-invariant: {INVARIANT_GOAL}")
     abouts = {row.name: row.about for result in results for row in result.rows}
     lines += [f"{name}: {about}" for name, about in abouts.items()]
     return "\n".join(lines + _left_out(results))
