@@ -264,7 +264,8 @@ typedef struct flashdec_preference {
  * flashdec_args: where the arrays of one run are.
  *
  * On a CUDA plan every pointer is a device pointer of the plan's device, on a
- * CPU plan a host pointer.  Outputs must not overlap inputs or the workspace.
+ * CPU plan a host pointer.  Outputs must not overlap inputs or the workspace;
+ * that is not checked.
  * All strides are in elements and >= 0.
  * ---------------------------------------------------------------------- */
 /* flags: uniform_kv_len is the length of every sequence */

@@ -61,7 +61,7 @@ class Args:
         The cache; with ``layout="bhsd"`` heads come before tokens.  With pages
         ``[num_pages, page_size, kv_heads, head_dim]``, or heads before tokens.
     o : array ``[batch, q_heads, head_dim_v]``
-        Written; of the dtype of q.
+        Written; of the dtype of q.  Outputs must not overlap inputs, which is not checked.
     lse : array ``[batch, q_heads]``, optional
         Written: float32, natural logarithm of the sum of exponentials.
     kv_len : int32 array ``[batch]`` or int, optional

@@ -60,7 +60,7 @@ struct Ready {
   int64_t blocks;
   int smem;
   bool cut;   // units may be shared between blocks
-  bool even;  // the kernel takes EvenParams
+  bool even;  // the kernel takes EvenParams, with which `params` begins
   TensorParams params;
   Source source;
   const void* k;  // where `source` says
