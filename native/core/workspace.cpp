@@ -26,6 +26,7 @@ WorkspaceLayout lay_out_slots(const Problem& problem, const Schedule& schedule) 
   int64_t end = 0;
   layout.packets = append(&end, slots * quads, 4 * static_cast<int64_t>(sizeof(float)));
   layout.headers = append(&end, slots * quads, sizeof(SoftmaxState));
+  layout.attendance = append(&end, 2 + schedule.grid * kBlockWarps, sizeof(uint32_t));
   layout.bytes = round_up(end, kWorkspaceAlign);
   return layout;
 }
@@ -58,6 +59,7 @@ Workspace open_workspace(const WorkspaceLayout& layout, void* base) {
   }
   open.packets = reinterpret_cast<float*>(bytes + layout.packets);
   open.headers = reinterpret_cast<SoftmaxState*>(bytes + layout.headers);
+  open.attendance = reinterpret_cast<uint32_t*>(bytes + layout.attendance);
   return open;
 }
 

@@ -21,9 +21,9 @@ int more_than_half() {
   return bytes / 2;
 }
 
-// A green context has a part of the multiprocessors.  The driver refuses a grid that has to be
-// resident together and is too large for them, but not while the stream is captured: the graph
-// would wait for ever.
+// A green context has a part of the multiprocessors.  Blocks that go where others have no room
+// would do so all the time.  And the driver refuses a grid that has to be resident together and is
+// too large for them, but not while the stream is captured: the graph would wait for ever.
 bool has_part_of_device(cudaStream_t stream) {
   const auto green_context = driver().green_context;
   CUgreenCtx green = nullptr;
@@ -34,7 +34,7 @@ bool has_part_of_device(cudaStream_t stream) {
 }  // namespace
 
 bool enqueue(const Start& start, cudaStream_t stream) {
-  if (start.together && has_part_of_device(stream)) return false;
+  if (start.waits && has_part_of_device(stream)) return false;
   CUlaunchAttribute attributes[2] = {};
   unsigned count = 0;
   if (start.dependent) {
@@ -86,7 +86,7 @@ Start KernelSetup::start(const void* kernel, const LaunchShape& shape) {
   while (found != nullptr && found->context != context)
     found = found->next;
   if (found == nullptr) found = &find(kernel, shape, context);
-  Start start = {found->function, shape, found->dependent, false};
+  Start start = {found->function, shape, found->dependent, false, false};
   start.shape.smem = found->smem;
   return start;
 }

@@ -23,10 +23,11 @@ struct Start {
   // Its blocks may take their places while the kernel before it ends (programmatic dependent
   // launch): it waits for that one itself, with wait_for_previous().
   bool dependent;
-  bool together;  // its blocks wait for each other: all of them are resident, or none
+  bool waits;     // its blocks wait for each other: not on a part of the device
+  bool together;  // and all of them have to be resident, or none
 };
 
-// Enqueues; false if the blocks could not be resident together, though they should be.
+// Enqueues; false if blocks that wait for each other could not be resident together.
 bool enqueue(const Start& start, cudaStream_t stream);
 
 // What is found out about a kernel and granted to it, once for each context.

@@ -386,11 +386,14 @@ FLASHDEC_API int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t
  * aborts a run or gets FLASHDEC_CUDA_ERROR from one, prepares it again.
  * With FLASHDEC_CHECK=1 a run first looks whether it still is prepared.
  *
- * The blocks of such a launch wait for each other.  On a part of a GPU that is
- * too small for all of them, they take two launches instead: in a green
+ * The blocks of such a launch wait for each other.  Where there is no room for
+ * all of them at once, those of plans for one sequence, of one length that the
+ * host knows, or with batch_invariant, go after some 50 us and leave their
+ * part to the last one.  Others begin together or not at all: on a part of a
+ * GPU that is too small for them they take two launches instead, in a green
  * context always, elsewhere where the driver refuses, which it does not while
- * a stream is captured.  So do not capture runs with the flag in a context
- * that MPS has given a part of the multiprocessors.
+ * a stream is captured.  So do not capture runs of those with the flag in a
+ * context that MPS has given a part of the multiprocessors.
  *
  * workspace, bytes, stream  as for flashdec_run; the fill is enqueued on the stream.  On a CPU plan
  *                           there is nothing to do.

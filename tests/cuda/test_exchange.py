@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +16,7 @@ from kit.arrays import build
 from kit.backends import Cuda, cuda_is_usable, environment
 from kit.case import Case
 from kit.compare import same_bits
+from kit.driver import call, driver
 
 pytestmark = [
     pytest.mark.cuda,
@@ -23,7 +27,8 @@ UNEVEN = Case("bfloat16", 4, 4, 4, 128, 128, 5000, (5000, 1777, 0, 300), 16, see
 EVEN = Case("float16", 2, 2, 4, 128, 128, 6000, 6000, seed=4)
 ENDS = Case("float16", 200, 1, 2, 8, 8, 9000, 9000, seed=5)  # tests/cuda/test_ends.py
 FIXED = replace(UNEVEN, batch_invariant=True)
-CASES = {"uneven": UNEVEN, "even": EVEN, "ends": ENDS, "fixed splits": FIXED}
+ONE = Case("bfloat16", 1, 4, 4, 128, 128, 5000, (5000,), 16, seed=6)
+CASES = {"uneven": UNEVEN, "even": EVEN, "ends": ENDS, "fixed splits": FIXED, "one": ONE}
 SECONDS = 20.0  # far more than any of this takes, far less than for ever
 
 
@@ -140,6 +145,58 @@ def test_beside_a_kernel_that_holds_the_multiprocessors(name: str) -> None:
         for _ in range(20):
             exchange.run(stream=ours)
     wait_for(busy, ours)
+    exchange.check()
+
+
+HOLD = """
+extern "C" __global__ void hold(const volatile int* until) {
+  while (*until == 0) {}
+}
+"""
+HELD_BYTES = 160 * 1024  # of shared memory: none of our blocks finds room beside it
+
+
+@contextmanager
+def hold_all_but(room: int, stream: Any) -> Iterator[None]:
+    """A block that keeps its multiprocessor on all but `room` of them."""
+    import torch
+
+    core = pytest.importorskip("cuda.core", reason="no cuda.core")
+    attributes = driver().CUfunction_attribute
+    attribute = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    core.Device(torch.cuda.current_device()).set_current()
+    module = call("cuModuleLoadData", core.Program(HOLD, "c++").compile("cubin").code)
+    function = call("cuModuleGetFunction", module, b"hold")
+    if torch.cuda.get_device_properties().shared_memory_per_block_optin < HELD_BYTES:
+        pytest.skip("two of our blocks may share a multiprocessor")
+    call("cuFuncSetAttribute", function, attribute, HELD_BYTES)
+    blocks = torch.cuda.get_device_properties().multi_processor_count - room
+    until = torch.zeros(1, dtype=torch.int32).pin_memory()
+    arguments = ((until.data_ptr(),), (ctypes.c_void_p,))
+    shape = (blocks, 1, 1, 32, 1, 1, HELD_BYTES, stream.cuda_stream)
+    call("cuLaunchKernel", function, *shape, arguments, 0)
+    try:
+        yield
+    finally:
+        until[0] = 1
+        wait_for(stream)
+        call("cuModuleUnload", module)
+
+
+@pytest.mark.parametrize("room", [1, 5, 60])
+@pytest.mark.parametrize("name", ["even", "ends", "fixed splits", "one"])
+def test_with_room_for_a_few_blocks_only(name: str, room: int) -> None:
+    """Those that have come go without those that have not, and the last one does the rest."""
+    import torch
+
+    exchange = Exchange(CASES[name])
+    holding, ours = torch.cuda.Stream(), torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with hold_all_but(room, holding):
+        for _ in range(3):
+            exchange.run(stream=ours)
+            wait_for(ours)
+        assert not holding.query(), "nothing held the multiprocessors"
     exchange.check()
 
 

@@ -111,7 +111,7 @@ template <class Deal>
 void run_splits(const Deal& splits, Records* out) {
   record_pieces(splits, typename Deal::Cursor(splits), out);
   record_load(splits, out);
-  for_each_item(splits, [&](const TreeItem& item) {
+  for_each_item(splits, first_item(), [&](int, const TreeItem& item) {
     const int begin = item.share << item.each_log;
     const int quads =
         heads_of(splits.p, item.row.unit) * static_cast<int>(splits.p.row_quads.value);
@@ -119,6 +119,7 @@ void run_splits(const Deal& splits, Records* out) {
     for (int i = 0; i < item.row.count; ++i)
       record_fold(out, {this_block(), item.row.sequence, item.row.unit, i, item.row.slot(i), begin,
                         std::max(begin, end)});
+    return true;
   });
 }
 

@@ -23,6 +23,7 @@ std::unordered_map<const void*, Body> kernels;
 struct {
   uint64_t seed;
   bool refuses_together;
+  unsigned resident;
   int32_t launches;
 } settings;
 
@@ -77,12 +78,17 @@ void run_both(const Launch& launch, bool sm90) {
 }  // namespace
 
 bool enqueue(const Start& start, cudaStream_t) {
-  if (start.together && settings.refuses_together) return false;
+  const bool fits = settings.resident == 0 || start.shape.blocks <= settings.resident;
+  if (start.waits && (settings.refuses_together || (start.together && !fits))) return false;
   ++settings.launches;
   copy_groups.clear();
   const auto blocks = static_cast<unsigned>(start.shape.blocks);
-  const emulation::Launch launch = {blocks, static_cast<unsigned>(start.shape.threads),
-                                    static_cast<size_t>(start.shape.smem), 0, blocks};
+  const emulation::Launch launch = {blocks,
+                                    static_cast<unsigned>(start.shape.threads),
+                                    static_cast<size_t>(start.shape.smem),
+                                    0,
+                                    blocks,
+                                    settings.resident};
   const std::string problem = emulation::run(launch, settings.seed + settings.launches,
                                              kernels.at(start.kernel)(start.shape.arguments));
   if (!problem.empty()) refuse(FLASHDEC_INTERNAL_ERROR, "%s", problem.c_str());
@@ -107,8 +113,8 @@ RUN(bf16_d192_h8, __nv_bfloat16, 192, 8)
 
 }  // namespace flashdec::cuda
 
-extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together) {
-  flashdec::cuda::settings = {seed, refuses_together != 0, 0};
+extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together, uint32_t resident) {
+  flashdec::cuda::settings = {seed, refuses_together != 0, resident, 0};
 }
 // How long a warp waits, in thousandths of the time that two tiles took, after it has read two
 // tiles and all others together `others`, of 100 tiles for each of the four warps of a block.
@@ -120,7 +126,7 @@ extern "C" int32_t unit_wait(int32_t others) {
     Load load(int) const { return {100, 400, 1}; }
   };
   int32_t waited = -1;
-  const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1};
+  const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1, 0};
   const std::string problem = emulation::run(one_warp, 1, [&] {
     Pace<Shape, false> pace;
     Deal deal{};

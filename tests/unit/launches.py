@@ -34,7 +34,11 @@ KEPT: list[Array] = []  # so that the lengths of every run are elsewhere
 
 @dataclass(frozen=True)
 class Case:
-    """A problem and how it is run; ``lengths``: a number is known to the host."""
+    """A problem and how it is run.
+
+    ``lengths``: a number is known to the host.  ``resident``: blocks that there is room for at a
+    time; 0: all.
+    """
 
     dtype: int
     batch: int
@@ -50,6 +54,7 @@ class Case:
     split_len: int = 0
     prepared: bool = True
     refuses_together: bool = False
+    resident: int = 0
     memory_bandwidth: int = H100
     seed: int = 1
 
@@ -174,7 +179,10 @@ def emulate(
         (args.page_table_stride,) = strides(arrays.table)
     if case.prepared:
         args.flags |= _abi.ARGS_PREPARED_WORKSPACE
-    library.unit_emulate(ctypes.c_uint64(case.seed), ctypes.c_int32(case.refuses_together))
+    library.unit_emulate(
+        ctypes.c_uint64(case.seed), ctypes.c_int32(case.refuses_together),
+        ctypes.c_uint32(case.resident),
+    )  # fmt: skip
     code = library.flashdec_run(
         ctypes.byref(content), ctypes.byref(args), ctypes.c_void_p(workspace.ctypes.data or None),
         ctypes.c_uint64(nbytes), None,
@@ -207,7 +215,9 @@ def check_twice(library: Any, case: Case, seed: int) -> None:
     arrays, exact = make_arrays(case, np.random.default_rng(seed))
     o, lse = emulate(library, case, arrays)
     check(case, o, lse, exact)
-    other = replace(case, seed=case.seed + 1000, refuses_together=not case.refuses_together)
+    other = replace(
+        case, seed=case.seed + 1000, refuses_together=not case.refuses_together, resident=0
+    )
     again, lse_again = emulate(library, other, arrays)
     assert np.array_equal(o, again)
     assert np.array_equal(lse, lse_again, equal_nan=True)

@@ -56,6 +56,7 @@ def random_case(seed: int) -> Case:
         split_len=draw.choice([0, 128, 200]) if invariant else 0,
         prepared=draw.random() < 0.8,
         refuses_together=draw.random() < 0.1,
+        resident=draw.choice([0, 0, 1, 2, 3]),
         seed=seed + 1,
     )
 
@@ -134,6 +135,30 @@ def test_splits_that_are_folded(emulated: Any, blocks: int, length: int) -> None
     )  # fmt: skip
     for seed in range(4):
         check_twice(emulated, replace(case, seed=seed), seed)
+
+
+@pytest.mark.parametrize("resident", [1, 2, 5])
+@pytest.mark.parametrize("sm90", [True, False])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"batch": 1, "lengths": 700},
+        {"batch": 1, "lengths": (650,)},
+        {"batch": 1, "lengths": (700,), "page_size": 16},
+        {"lengths": (333, 333), "page_size": 16},
+        {"lengths": (700, 3)},
+        {"batch": 5, "lengths": (30, 700, 0, 650, 200)},
+        {"batch": 3, "lengths": (700, 3, 400), "flags": BATCH_INVARIANT, "split_len": 128},
+        {"batch": 1, "lengths": 700, "flags": BATCH_INVARIANT, "split_len": 128},
+    ],
+)
+def test_blocks_that_wait_without_room_for_the_others(
+    emulated: Any, how: dict[str, Any], sm90: bool, resident: int
+) -> None:
+    """They go, and the last one to come does what they leave."""
+    case = replace(USUAL, blocks=7, **how)
+    case = replace(case, resident=resident, flags=case.flags | (0 if sm90 else NO_SM90A))
+    check_twice(emulated, case, resident)
 
 
 @pytest.mark.parametrize("sm90", [True, False])

@@ -96,7 +96,7 @@ def expected_workspace(desc: dict[str, Any], planned: Planned, sm_count: int) ->
         fixed = planned.facts.split_len != 0  # else two slots a block
         slots = most_nodes(planned, units, sm_count) if fixed else 2 * sm_count
         quads = slots * heads * ceil_div(row, 4)
-        buffers = [quads * 16, quads * 8]
+        buffers = [quads * 16, quads * 8, 4 * (2 + 8 * sm_count)]  # and who has come
     else:
         parts = desc["batch"] * desc["q_heads"] * planned.facts.max_splits
         buffers = [parts * 8, parts * 4 * row]

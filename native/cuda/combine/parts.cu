@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kThreads)
     even_parts(const __grid_constant__ EvenParams p, bool restore) {
   const Even even(p);
   wait_for_previous();
-  reduce_cut<E>(even, p.shares, {false, restore});  // a block for each part
+  reduce_cut<E>(p, even, p.shares, {false, restore, false}, false);  // a block for each part
 }
 
 template <class E>
@@ -23,8 +23,8 @@ __global__ void __launch_bounds__(kThreads) parts_or_nodes(const __grid_constant
   wait_for_previous();
   const Lengths lengths(p);
   const Survey found = survey(lengths, Quanta(p), lengths.ask());
-  const Receiver receive = {false, p.restores};
-  if (p.fixed) return reduce_tree<E>(Splits(p, found), receive);
+  const Receiver receive = {false, p.restores, false};
+  if (p.fixed) return reduce_tree<E>(Splits(p, found), receive, false);
   Even even(p);
   if (found.common > 0) even.take_length(p, found.common);
   reduce_either<E>(Spans(p, found), even, are_even(p, found, even), receive);

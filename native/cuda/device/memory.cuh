@@ -41,6 +41,30 @@ __device__ inline uint32_t load_relaxed(const uint32_t* source) {
   asm volatile("ld.relaxed.gpu.global.b32 %0, [%1];" : "=r"(value) : "l"(source) : "memory");
   return value;
 }
+__device__ inline void store_relaxed(uint32_t* target, uint32_t value) {
+  asm volatile("st.relaxed.gpu.global.b32 [%0], %1;" ::"l"(target), "r"(value) : "memory");
+}
+// What was there before.
+__device__ inline uint32_t fetch_add(uint32_t* target, uint32_t value) {
+  uint32_t before;
+  asm volatile("atom.relaxed.gpu.global.add.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(target), "r"(value)
+               : "memory");
+  return before;
+}
+__device__ inline uint32_t exchange(uint32_t* target, uint32_t value) {
+  uint32_t before;
+  asm volatile("atom.relaxed.gpu.global.exch.b32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(target), "r"(value)
+               : "memory");
+  return before;
+}
+// Others who see what comes after it see what came before it.
+__device__ inline void fence() {
+  asm volatile("fence.acq_rel.gpu;" ::: "memory");
+}
 __device__ inline void add_relaxed(uint32_t* target, uint32_t value) {
   asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(target), "r"(value) : "memory");
 }

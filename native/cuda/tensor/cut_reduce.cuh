@@ -19,18 +19,35 @@ __device__ inline SharedUnit shared_unit(const TensorParams& p, const Even& even
   return shared_unit(even, share_columns(even.divided, even.parts(), p.slot_quads, threads_log()));
 }
 
-// This block's share of its columns.
+// This block's share of its columns; then, if others have `left` any to this warp, theirs.
 template <class E>
-__device__ inline void reduce_cut(const Even& even, const Shares& shares, const Receiver& receive) {
-  const SharedUnit unit = shared_unit(even, shares);
-  CutReader<E>{even.p, unit, true, receive}.reduce();
+__device__ inline void reduce_cut(const EvenParams& p, const Even& even, const Shares& shares,
+                                  const Receiver& receive, bool left) {
+  Even of = even;
+  Receiver how = receive;
+  int thread = static_cast<int>(threadIdx.x);
+  bool any = even.reduces();
+#pragma unroll 1
+  do {
+    if (any) {
+      const SharedUnit unit = shared_unit(of, shares);
+      CutReader<E>{p, unit, true, how, thread, 0}.reduce();
+    }
+    if (!left) return;
+    const Left next = take_left({p.attendance});
+    any = left = next.what >= 0;
+    how.leaves = false;
+    of.take_part_of(next.block);
+    thread = next.thread();
+  } while (left);
 }
+// The same of a length that the device found out about.
 template <class E>
 __device__ inline void reduce_found_cut(const TensorParams& p, const Even& even,
-                                        const Receiver& receive) {
-  if (!even.reduces()) return;
-  const SharedUnit unit = shared_unit(p, even);
-  CutReader<E>{p, unit, true, receive}.reduce();
+                                        const Receiver& receive, bool left) {
+  if (!even.reduces() && !left) return;
+  const Shares shares = share_columns(even.divided, even.parts(), p.slot_quads, threads_log());
+  reduce_cut<E>(p, even, shares, receive, left);
 }
 
 // The same, or of all units that this block has a part of: one place for both deals, because this
@@ -46,7 +63,7 @@ __device__ inline void reduce_either(const Spans& spans, const Even& even, bool 
     const Cut cut = in_parts ? even.shared() : spans.cut(work.piece);
     if (cut.parts > 1) {
       const SharedUnit unit = in_parts ? shared_unit(p, even) : shared_unit(p, work.piece, cut);
-      CutReader<E>{p, unit, in_parts, receive}.reduce();
+      CutReader<E>{p, unit, in_parts, receive, static_cast<int>(threadIdx.x), 0}.reduce();
     }
     if (!in_parts) work.step();
     any = !in_parts && work.any;
@@ -73,7 +90,7 @@ __device__ inline void reduce_dealt(const TensorParams& p, const Survey& found, 
 #pragma unroll 1
   for (int i = 0; i < count; ++i) {
     const SharedUnit unit = i < Shelf::kUnits ? shelf.unit(i) : find_shared(p, found, i);
-    CutReader<E>{p, unit, false, receive}.reduce();
+    CutReader<E>{p, unit, false, receive, static_cast<int>(threadIdx.x), 0}.reduce();
   }
 }
 

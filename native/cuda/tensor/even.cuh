@@ -24,6 +24,7 @@ struct Even {
   int cut;  // the first unit, among those left over
   int part;
   int share_tiles;
+  bool one_sequence = false;  // the compiler knows: every unit is of sequence 0
 
   static constexpr bool kAnyLength = false;
   static constexpr bool kFolds = false;
@@ -105,6 +106,12 @@ struct Even {
     return {whole * of_warp(tiles) + shares * of_warp(share_tiles), units * tiles, blocks};
   }
 
+  // What another block has, if that is a part.
+  __device__ void take_part_of(int block) {
+    const int index = block / divided;
+    take_part(index, block - index * divided);
+  }
+
   // Of a unit left over.
   __device__ int parts() const { return divided + (end > 0 ? 1 : 0); }
   // Whether this block is one of those that make one result of them.
@@ -134,7 +141,7 @@ struct Even {
     const int index =
         is_whole ? p.first_whole + round * static_cast<int>(gridDim.x) + block : of_cut;
     Piece of;
-    of.sequence = p.units.divide(index);
+    of.sequence = one_sequence ? 0 : p.units.divide(index);
     of.unit = index - of.sequence * static_cast<int>(p.units.value);
     of.len = len;
     of.first = is_whole ? 0 : is_end ? tiles - end : part;

@@ -3,11 +3,11 @@
 // Every block writes its part, and the blocks reduce each a share of the columns over all parts, in
 // an order fixed by their number.  In one launch the parts are packets that are their own flags:
 // the workspace holds a sentinel that no part contains, a reader polls until none is left, and puts
-// the sentinel back for the next launch.  The blocks of the grid are resident together (a
-// cooperative launch).  In two launches the second kernel does the same reading, after the first
-// has ended; the bits are the same.
+// the sentinel back for the next launch; attendance.cuh says why that ends.  In two launches the
+// second kernel does the same reading, after the first has ended; the bits are the same.
 #pragma once
 
+#include "cuda/tensor/attendance.cuh"
 #include "cuda/tensor/cut.cuh"
 #include "cuda/tensor/output.cuh"
 #include "cuda/tensor/packet.cuh"
@@ -58,12 +58,6 @@ struct PartSum {
   }
 };
 
-// How packets are read.
-struct Receiver {
-  bool wait;     // polls until they are there
-  bool restore;  // leaves sentinels for the next launch
-};
-
 // For the packets that have not arrived; true if all have.
 template <int kQuads, int kParts>
 __device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts],
@@ -82,6 +76,31 @@ __device__ inline bool ask(const EvenParams& p, Packet (&packets)[kQuads][kParts
   return all;
 }
 
+// How packets are read.
+struct Receiver {
+  bool wait;     // polls until they are there
+  bool restore;  // leaves sentinels for the next launch
+  bool leaves;   // what it cannot do for blocks that have not come
+
+  // By a whole warp.  False if it may leave number `what` of what its block has to do, and has.
+  template <int kQuads, int kParts>
+  __device__ bool wait_for(const EvenParams& p, Packet (&packets)[kQuads][kParts],
+                           const int64_t (&places)[kQuads][kParts], bool leaves, int what) const {
+    int looks = leaves ? kPatience : INT_MAX;
+    while (!__all_sync(kAllLanes, ask(p, packets, places)) && wait)
+      if (--looks == 0 && !may_stay({p.attendance}, what)) return false;
+    return true;
+  }
+};
+
+// In one launch: if all blocks are resident, and if they may come one after another.
+__device__ inline Receiver receive_together() {
+  return {true, true, false};
+}
+__device__ inline Receiver receive_as_they_come() {
+  return {true, true, true};
+}
+
 // This block's share of a unit that it has a part of.
 //
 // Little code on purpose: it runs once, at the end, where a warp waits for every instruction.
@@ -91,56 +110,58 @@ struct CutReader {
   const SharedUnit& unit;
   bool striped;
   const Receiver& receive;
+  int thread;  // of the block whose share it is
+  int what;    // number of the unit, among those of the block
   const Cut& cut = unit.cut;
   const Shares& shares = unit.shares;
 
   __device__ int lanes() const { return 1 << shares.lanes_log; }
   __device__ int at_once() const { return static_cast<int>(blockDim.x) >> shares.lanes_log; }
 
-  __device__ void reduce() const {
-    if (cut.parts <= lanes()) {
-      reduce_quads<1, 1>();
-    } else if (at_once() >> shares.each_log == 0) {
-      reduce_quads<2, 2>();
-    } else if (cut.parts <= 2 * lanes()) {
-      reduce_quads<1, 2>();
-    } else {
-      reduce_quads<1, kPartsAtOnce>();
-    }
+  // False if this warp leaves that to another one.
+  __device__ bool reduce() const {
+    if (cut.parts <= lanes()) return reduce_quads<1, 1>();
+    if (cut.parts <= 2 * lanes())
+      return at_once() >> shares.each_log == 0 ? reduce_quads<2, 2>() : reduce_quads<1, 2>();
+    if (cut.parts > kPartsAtOnce * lanes() && receive.leaves && !wait_for_all({p.attendance}, what))
+      return false;
+    return reduce_quads<1, kPartsAtOnce>();
   }
 
   // Every thread takes kQuads of them together, and asks for kParts of each before it waits.
   template <int kQuads, int kParts>
-  __device__ void reduce_quads() const {
+  __device__ bool reduce_quads() const {
     const int begin = cut.part << shares.each_log;
     const int end = min(begin + (1 << shares.each_log), shares.quads);
-    const int first = begin + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
+    const int first = begin + (thread >> shares.lanes_log);
     const int stride = kQuads * at_once();
 #pragma unroll 1
     for (int base = 0; begin + base < end; base += stride) {  // whole warps go round together
       PartSum sums[kQuads];
-      fold<kQuads, kParts>(sums, first + base, end);
+      if (!fold<kQuads, kParts>(sums, first + base, end, receive.leaves && base == 0)) return false;
 #pragma unroll
       for (int i = 0; i < kQuads; ++i) {
         sums[i].gather(lanes());
         store(first + base + i * at_once(), end, sums[i]);
       }
     }
+    return true;
   }
 
   __device__ void store(int quad, int end, const PartSum& sum) const {
-    if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) return;
+    if ((thread & (lanes() - 1)) != 0 || quad >= end) return;
     const int head = p.row_quads.divide(quad);
     const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
     store_normalised<E>(p, unit.sequence, unit.first_head + head, column, sum.o, {sum.m, sum.l});
   }
 
-  // Adds every so manieth part.
+  // Adds every so manieth part.  False if the warp may leave that to another one, and has done so:
+  // before any sentinel is back.  When a first quad of all parts is there, so are their blocks.
   template <int kQuads, int kParts>
-  __device__ void fold(PartSum (&sums)[kQuads], int quad, int end) const {
+  __device__ bool fold(PartSum (&sums)[kQuads], int quad, int end, bool leaves) const {
 #pragma unroll 1
-    for (int part = static_cast<int>(threadIdx.x) & (lanes() - 1); part < cut.parts;
-         part += kParts * lanes()) {
+    for (int round = 0; round < cut.parts; round += kParts * lanes()) {  // as above
+      const int part = round + (thread & (lanes() - 1));
       Packet packets[kQuads][kParts];
       int64_t places[kQuads][kParts];
 #pragma unroll
@@ -153,8 +174,7 @@ struct CutReader {
           places[i][j] = there ? cut.packet(p, striped, of_part, of_quad) : -1;
           packets[i][j] = there ? unknown_packet() : empty_packet();
         }
-      while (!ask(p, packets, places) && receive.wait) {
-      }
+      if (!receive.wait_for(p, packets, places, leaves, what)) return false;
 #pragma unroll
       for (int i = 0; i < kQuads; ++i) {
         float top = sums[i].m;
@@ -169,6 +189,7 @@ struct CutReader {
         }
       }
     }
+    return true;
   }
 };
 

@@ -84,13 +84,13 @@ struct Ahead {
 
   // In pages the queries come first, while page ids are on their way, unless `tile_first`: that
   // pays where more code has to be fetched than theirs before the tile is taken.
-  template <class Shape, class Copy, class Warp>
-  __device__ void ask(const TensorParams& p, Copy& copy, const Stages<Shape>& stages, Warp& warp,
+  template <class Shape, class Copy, class Warp, class Params>
+  __device__ void ask(const Params& p, Copy& copy, const Stages<Shape>& stages, Warp& warp,
                       bool tile_first = false) {
     if (!asked) return;
     const Piece piece = {sequence, unit};
     constexpr bool kRows = !Places::kPaged;
-    places.begin(copy, places.at);
+    places.begin_aimed();
     if (!kRows && !tile_first) ask_queries(warp, p, piece);
     places.issue(copy, stages.keys(0), stages.values(0), 0, kv_head_of(p, unit));
     if (kRows || tile_first) ask_queries(warp, p, piece);

@@ -11,6 +11,17 @@
 
 namespace flashdec::cuda {
 
+// The half of a block that merges.  Unless all blocks are resident together, its last warp says
+// that this one has come; true there if others have left it something to do (attendance.cuh).
+template <bool kTogether, class E, class Shape, class Deal>
+__device__ inline bool merge(Block<E, Shape, Deal>& block, const Work<Deal>& work) {
+  const Attendance all = {block.deal.p.attendance};
+  const bool says = !kTogether && block.deal.p.one_launch && this_warp() == kBlockWarps - 1;
+  const uint32_t before = says ? all.come() : 0;
+  block.merge_all(work, NoDealer());
+  return says && all.is_left_something(before);
+}
+
 // The half of a block that reads; open() after it has asked for its first tile.
 template <class Pacing, class E, class Shape, class Places, class Deal, class Copy, class Open>
 __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work, Copy& copy,
@@ -30,21 +41,23 @@ __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work
   Reading<E, Shape, Copy, Loads, Deal, Pacing>{block, copy, feed, ring, warp}.read_all(work);
 }
 
-// All that a deal has for this block.
-template <class Pacing, class E, class Shape, class Places, class Deal, class Copy>
-__device__ inline void read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
+// All that a deal has for this block.  True in a warp to which others have left something to do.
+template <class Pacing, bool kTogether, class E, class Shape, class Places, class Deal, class Copy>
+__device__ inline bool read_all(const Deal& deal, const Work<Deal>& work, Copy& copy,
                                 const Ahead<Places>& ahead, Attention<E, Shape>& warp,
                                 const Room<Shape>& room, Meeting<E, Shape>& meeting) {
+  bool left = false;
   Block<E, Shape, Deal> block = {deal, meeting, {deal, room.waiting()}};
   if (is_reader()) {
     read<Pacing>(block, work, copy, ahead, warp, room, [&] { meeting.open(); });
   } else {
     meeting.open();
     wait_for_previous();
-    block.merge_all(work, NoDealer());
+    left = merge<kTogether>(block, work);
   }
   block.finish();
   let_next_start();
+  return left;
 }
 
 // The same of spans, if one warp finds out where they are.
@@ -81,9 +94,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Attention<E, Shape> warp;
   const Even even(p);
-  read_all<Pacing, E>(even, Work<Even>(even), copy, Ahead<RowPlaces>(RowPlaces(p)), warp, room,
-                      meeting);
-  if (p.one_launch && even.reduces()) reduce_cut<E>(even, p.shares, {true, true});
+  const bool left = read_all<Pacing, false, E>(even, Work<Even>(even), copy,
+                                               Ahead<RowPlaces>(RowPlaces(p)), warp, room, meeting);
+  if (p.one_launch) reduce_cut<E>(p, even, p.shares, receive_as_they_come(), left);
 }
 
 // The outputs of one sequence that has nothing to attend to, or no usable length.
@@ -105,6 +118,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   Copy copy(source, room.copy_barriers(), p.keeps);
   Meeting<E, Shape> meeting(room.buffers, room.meeting_barriers());
   Even even(p);
+  even.one_sequence = true;
   Attention<E, Shape> warp;
   Ahead<Places> ahead{Places(p)};
   // The first tile, before the length: the right one, however long the sequence is, unless it is
@@ -115,12 +129,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   wait_for_previous();
   const Lengths lengths(p);
   const int asked = lengths.ask_first();
-  ahead.ask(p, copy, room.warp_ring(), warp);
+  ahead.ask(even.p, copy, room.warp_ring(), warp);  // one block for the heads of a group
   const int len = lengths.checked(asked);
   if (len > 0) {
     even.take_length(p, len);
-    read_all<Pacing, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
-    if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+    const bool left =
+        read_all<Pacing, false, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+    if (p.one_launch) reduce_found_cut<E>(p, even, receive_as_they_come(), left);
   } else {
     if (ahead.asked) copy.wait(0, 0);  // nothing may arrive when the block is gone
     store_empty<E>(p, len);
@@ -170,22 +185,22 @@ __global__ void __launch_bounds__(kThreads, 1)
   const bool in_parts = are_even(p, found, even);
   if constexpr (Copy::kBoxes) {
     if (in_parts) {
-      read_all<Pace<Shape, Places::kPaged>, E>(even, Work<Even>(even), copy, ahead, warp, room,
-                                               meeting);
-      if (p.one_launch) reduce_found_cut<E>(p, even, {true, true});
+      read_all<Pace<Shape, Places::kPaged>, true, E>(even, Work<Even>(even), copy, ahead, warp,
+                                                     room, meeting);
+      if (p.one_launch) reduce_found_cut<E>(p, even, receive_together(), false);
     } else {
       copy.keep(p.keeps_spans);
       read_spans<E>(p, found, copy, ahead, warp, room, meeting);
-      if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), {true, true});
+      if (p.one_launch) reduce_dealt<E>(p, found, room.shelf(), receive_together());
     }
   } else {
     const Spans spans(p, found);
     if (in_parts) {
-      read_all<NoPace, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
+      read_all<NoPace, true, E>(even, Work<Even>(even), copy, ahead, warp, room, meeting);
     } else {
-      read_all<NoPace, E>(spans, Work<Spans>(spans), copy, ahead, warp, room, meeting);
+      read_all<NoPace, true, E>(spans, Work<Spans>(spans), copy, ahead, warp, room, meeting);
     }
-    if (p.one_launch) reduce_either<E>(spans, even, in_parts, {true, true});
+    if (p.one_launch) reduce_either<E>(spans, even, in_parts, receive_together());
   }
 }
 
@@ -222,9 +237,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   if constexpr (kLeads) ahead.ask(p, copy, room.warp_ring(), warp);
   using Deal = SplitsDeal<kLeads>;
   const Deal splits(p, survey(lengths, Quanta(p), asked));
-  read_all<PaceOfSplits<Shape, Copy, Places>, E>(splits, Work<Deal>(splits), copy, ahead, warp,
-                                                 room, meeting);
-  if (p.one_launch) reduce_tree<E>(splits, {true, true});
+  const bool left = read_all<PaceOfSplits<Shape, Copy, Places>, false, E>(
+      splits, Work<Deal>(splits), copy, ahead, warp, room, meeting);
+  if (p.one_launch) reduce_tree<E>(splits, receive_as_they_come(), left);
 }
 
 }  // namespace flashdec::cuda

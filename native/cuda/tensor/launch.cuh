@@ -48,6 +48,7 @@ void make_even(const Launch& launch, RowSetups& setups, Ready<typename Copy::Sou
   ready.kernel = even_kernel<E, Shape, Copy>(paced);
   ready.setup = &setups.even[paced];
   ready.blocks = even_blocks(launch, ready.params);
+  ready.together = false;
   ready.smem = Shape::kSmem;
 }
 
@@ -64,6 +65,7 @@ void make_any(const Launch& launch, RowSetups& setups, Ready<typename Copy::Sour
                        : any_kernel<E, Shape, Copy, RowPlaces>(kind);
   ready.setup = paged ? &setups.pages[kind] : &setups.rows[kind];
   ready.blocks = launch.plan.schedule.grid;
+  ready.together = kind == kLengths;
   ready.smem = Shape::kSmem + Shape::kFoldBytes;
 }
 
@@ -96,19 +98,19 @@ void aim(const Launch& launch, Ready<Source>& ready) {
   ready.v = x.v;
 }
 
-// Enqueues a split kernel: in one launch, if the blocks can be resident together; where they cannot
-// (a part of the device only), parts are left for a second one, and nobody waits for others that
-// have not begun.
+// Enqueues a split kernel: in one launch, if the stream has the whole device.  Where it has a part
+// only, parts are left for a second one, and nobody waits for others that have not begun.
 template <class Source>
 void enqueue_split(const Launch& launch, Ready<Source>& ready) {
   TensorParams apart;
   TensorParams* params = &ready.params;
   void* arguments[] = {params, &ready.source};
   Start start = ready.setup->start(ready.kernel, {ready.blocks, kThreads, ready.smem, arguments});
-  start.together = params->one_launch;
+  start.waits = params->one_launch;
+  start.together = params->one_launch && ready.together;
   if (!enqueue(start, launch.stream)) {
     apart = ready.params;
-    apart.one_launch = start.together = false;
+    apart.one_launch = start.waits = start.together = false;
     apart.paced_from = kNeverPaced;
     arguments[0] = params = &apart;
     enqueue(start, launch.stream);

@@ -214,6 +214,7 @@ inline void aim(const Launch& launch, TensorParams& p) {
   p.status = x.status;
   p.packets = launch.workspace.packets;
   p.headers = launch.workspace.headers;
+  p.attendance = launch.workspace.attendance;
 }
 
 // One sequence, of which no block can have too much for the deal of equal lengths.

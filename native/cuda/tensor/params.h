@@ -114,8 +114,9 @@ struct EvenParams {
   int64_t lse_stride_head;
   float* packets;
   SoftmaxState* headers;
-  int32_t slot_quads;  // of a slot
-  int32_t stripe_log;  // quads of a part that lie together, where units are cut into parts
+  int32_t slot_quads;    // of a slot
+  uint32_t* attendance;  // attendance.cuh
+  int32_t stripe_log;    // quads of a part that lie together, where units are cut into parts
 };
 
 // What the kernel for any lengths needs beside that (lengths_split and fixed_split).

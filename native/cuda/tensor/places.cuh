@@ -29,11 +29,12 @@ struct RowPlaces {
   __device__ void begin(const Copy&, const Steps& steps) {
     at = steps;
   }
-  // What can be known of begin() before anything may be read.
+  // Before anything may be read; then begin_aimed() is the rest of begin().
   template <class Copy>
   __device__ void aim(const Copy&, const Steps& steps) {
     at = steps;
   }
+  __device__ void begin_aimed() {}
 
   template <class Copy>
   __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
@@ -57,11 +58,12 @@ struct PageLookUp {
   static constexpr bool kPaged = true;
   const TensorParams& p;
   Steps at = {};
-  int token = 0;           // that this lane looks up, the first of a row or of a box
-  int page = 0;            // its page id; -1 if there is none
-  int slot = 0;            // its place there
-  bool bad_page = false;   // the id is unusable
-  uint32_t bad_tiles = 0;  // by stage: a page id of the tile was unusable
+  int token = 0;                   // that this lane looks up, the first of a row or of a box
+  int page = 0;                    // its page id; -1 if there is none
+  int slot = 0;                    // its place there
+  const int32_t* where = nullptr;  // the page id
+  bool bad_page = false;           // the id is unusable
+  uint32_t bad_tiles = 0;          // by stage: a page id of the tile was unusable
 
   __device__ explicit PageLookUp(const TensorParams& params) : p(params) {}
 
@@ -74,13 +76,20 @@ struct PageLookUp {
     return p.page_table + (at.sequence * p.page_table_stride + index);
   }
 
+  __device__ void locate(int first) {
+    token = first;
+    const int index = p.page.divide(token);
+    where = entry(index);
+    slot = token - index * static_cast<int>(p.page.value);
+  }
+  __device__ void fetch() { page = is_live() ? *where : -1; }
+
   __device__ void look_up(int first, bool mine) {
     token = mine ? first : at.len;
     page = -1;
     if (!is_live()) return;
-    const int index = p.page.divide(token);
-    page = *entry(index);
-    slot = token - index * static_cast<int>(p.page.value);
+    locate(first);
+    page = *where;
   }
 
   // The lanes whose page ids are unusable.
@@ -172,13 +181,14 @@ struct BoxPages : PageLookUp {
     at = steps;
     look_up_tiles(copy);
   }
-  // The entry of the first tile, into L2.
+  // All of begin() but to read, and the entry of the first tile into L2.
   template <class Copy>
-  __device__ void aim(const Copy&, const Steps& steps) {
+  __device__ void aim(const Copy& copy, const Steps& steps) {
     at = steps;
-    token = at.token;
-    if (threadIdx.x % 32 == 0 && is_live()) prefetch(entry(p.page.divide(token)));
+    locate_tiles(copy);
+    if (threadIdx.x % 32 == 0 && is_live()) prefetch(where);
   }
+  __device__ void begin_aimed() { fetch(); }
 
   template <class Copy>
   __device__ void issue(Copy& copy, uint32_t keys, uint32_t values, int stage, int head) {
@@ -201,12 +211,17 @@ struct BoxPages : PageLookUp {
   }
 
   template <class Copy>
-  __device__ void look_up_tiles(const Copy& copy) {
+  __device__ void locate_tiles(const Copy& copy) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int tile = lane >> copy.boxes_log();
     const int box = lane - (tile << copy.boxes_log());
     next = 0;
-    look_up(at.token + tile * at.stride + box * copy.box_tokens(), true);
+    locate(at.token + tile * at.stride + box * copy.box_tokens());
+  }
+  template <class Copy>
+  __device__ void look_up_tiles(const Copy& copy) {
+    locate_tiles(copy);
+    fetch();
   }
 
   // The length was a guess until now, when the first tile has been asked for.  Ids that are not

@@ -59,8 +59,9 @@ struct Ready {
   KernelSetup* setup;
   int64_t blocks;
   int smem;
-  bool cut;   // units may be shared between blocks
-  bool even;  // the kernel takes EvenParams, with which `params` begins
+  bool cut;       // units may be shared between blocks
+  bool together;  // blocks that wait for each other have to be resident together
+  bool even;      // the kernel takes EvenParams, with which `params` begins
   TensorParams params;
   Source source;
   const void* k;  // where `source` says

@@ -127,11 +127,17 @@ struct AnyTreeItems {
   }
 };
 
-// Calls take(item) for all items of this block, in one place.  The last block takes the first item:
-// the first blocks may have read a node more than the others, and the first items may be those of a
-// long sequence, whose nodes are there early.
+// The first item of this block.  The last block takes the first item: the first blocks may have
+// read a node more than the others, and the first items may be those of a long sequence, whose
+// nodes are there early.
+__device__ inline int first_item() {
+  return static_cast<int>(gridDim.x - 1 - blockIdx.x);
+}
+
+// Calls take(number, item) for all items of a block from number `first` on, in one place, until
+// that is false.
 template <class Take>
-__device__ inline void for_each_item(const Splits& deal, const Take& take) {
+__device__ inline void for_each_item(const Splits& deal, int first, const Take& take) {
   const int most = deal.nodes(deal.survey.longest);
   if (most == 1) return;
   const bool even = deal.survey.common != kLengthsDiffer;
@@ -140,10 +146,9 @@ __device__ inline void for_each_item(const Splits& deal, const Take& take) {
   if (!even) differ.begin();
   TreeItem found;
 #pragma unroll 1
-  for (int item = static_cast<int>(gridDim.x - 1 - blockIdx.x);
-       even ? same.find(item, found) : differ.find(item, found);
+  for (int item = first; even ? same.find(item, found) : differ.find(item, found);
        item += static_cast<int>(gridDim.x))
-    take(found);
+    if (!take(item, found)) return;
 }
 
 }  // namespace flashdec::cuda

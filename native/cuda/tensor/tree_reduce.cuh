@@ -26,32 +26,44 @@ struct TreeReader {
   const Receiver& receive;
   const NodeRow& row;
   Shares shares;
+  int thread;  // of the block whose share it is
+  int what;    // number of the item
 
   __device__ int lanes() const { return 1 << shares.lanes_log; }
 
-  // Share number `share` of the columns.
-  __device__ void reduce(int share) const {
+  // Share number `share` of the columns.  False if this warp leaves that to another one.
+  __device__ bool reduce(int share) const {
     const int begin = share << shares.each_log;
     const int end = min(begin + (1 << shares.each_log), shares.quads);
     const int at_once = static_cast<int>(blockDim.x) >> shares.lanes_log;
 #pragma unroll 1
     for (int base = begin; base < end; base += at_once) {  // whole warps go round together
-      const int quad = base + (static_cast<int>(threadIdx.x) >> shares.lanes_log);
-      const TreeNode sum = row.count <= lanes() ? fold_once(quad, end) : fold_in_rounds(quad, end);
-      if ((threadIdx.x & (lanes() - 1)) != 0 || quad >= end) continue;
+      const int quad = base + (thread >> shares.lanes_log);
+      const bool leaves = receive.leaves && base == begin;
+      TreeNode sum;
+      if (row.count <= lanes()) {
+        if (!fold_once(quad, end, leaves, sum)) return false;
+      } else {
+        if (leaves && !wait_for_all({p.attendance}, what)) return false;
+        sum = fold_in_rounds(quad, end);
+      }
+      if (lane() != 0 || quad >= end) continue;
       const int head = p.row_quads.divide(quad);
       const int column = 4 * (quad - head * static_cast<int>(p.row_quads.value));
       store_normalised<E>(p, row.sequence, first_head_of(p, row.unit) + head, column, sum.o,
                           sum.state);
     }
+    return true;
   }
 
-  __device__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes() - 1); }
+  __device__ int lane() const { return thread & (lanes() - 1); }
 
-  __device__ TreeNode fold_once(int quad, int end) const {
+  // False if the warp leaves that to another one: as in exchange.cuh.
+  __device__ bool fold_once(int quad, int end, bool leaves, TreeNode& sum) const {
     TreeNode nodes[1];
-    load(lane(), quad, end, nodes);
-    return gather(nodes[0]);
+    if (!load(lane(), quad, end, leaves, nodes)) return false;
+    sum = gather(nodes[0]);
+    return true;
   }
 
   // Each lane takes neighbours, then neighbouring lanes fold theirs, then rounds of that.
@@ -64,7 +76,7 @@ struct TreeReader {
 #pragma unroll 1
     for (int round = 0; round * each < row.count; ++round) {
       TreeNode nodes[kNodes];
-      load(round * each + first, quad, end, nodes);
+      load(round * each + first, quad, end, false, nodes);
 #pragma unroll
       for (int distance = 1; distance < kNodes; distance *= 2)
 #pragma unroll
@@ -95,7 +107,7 @@ struct TreeReader {
   }
 
   template <int kNodes>
-  __device__ void load(int first, int quad, int end, TreeNode (&nodes)[kNodes]) const {
+  __device__ bool load(int first, int quad, int end, bool leaves, TreeNode (&nodes)[kNodes]) const {
     Packet packets[1][kNodes];
     int64_t places[1][kNodes];
 #pragma unroll
@@ -104,27 +116,37 @@ struct TreeReader {
       places[0][i] = there ? packet_index(p, row.slot(first + i), quad) : int64_t{-1};
       packets[0][i] = there ? unknown_packet() : empty_packet();
     }
-    while (!ask(p, packets, places) && receive.wait) {
-    }
+    if (!receive.wait_for(p, packets, places, leaves, what)) return false;
 #pragma unroll
     for (int i = 0; i < kNodes; ++i) {
       nodes[i] = node_of(packets[0][i]);
       if (receive.restore && places[0][i] >= 0) put_back(p, places[0][i]);
     }
+    return true;
   }
 };
 
-// All items of this block.  This code is in one place, because it runs once, last, and is as long
-// as a kernel.
+// All items of this block; then, if others have `left` any to this warp, theirs.  This code is in
+// one place, because it runs once, last, and is as long as a kernel.
 template <class E>
-__device__ inline void reduce_tree(const Splits& deal, const Receiver& receive) {
+__device__ inline void reduce_tree(const Splits& deal, const Receiver& receive, bool left) {
   const TensorParams& p = deal.p;
-  for_each_item(deal, [&](const TreeItem& item) {
-    const int quads = heads_of(p, item.row.unit) * static_cast<int>(p.row_quads.value);
-    const int spare_log = max(threads_log() - item.each_log, 0);
-    const Shares shares = {quads, item.each_log, min(min(spare_log, ceil_log2(item.row.count)), 5)};
-    TreeReader<E>{p, receive, item.row, shares}.reduce(item.share);
-  });
+  Left at = {0, static_cast<int>(threadIdx.x) / 32, first_item()};
+  Receiver how = receive;
+#pragma unroll 1
+  for (;;) {
+    for_each_item(deal, at.what, [&](int number, const TreeItem& item) {
+      const int quads = heads_of(p, item.row.unit) * static_cast<int>(p.row_quads.value);
+      const int spare_log = max(threads_log() - item.each_log, 0);
+      const Shares shares = {quads, item.each_log,
+                             min(min(spare_log, ceil_log2(item.row.count)), 5)};
+      return TreeReader<E>{p, how, item.row, shares, at.thread(), number}.reduce(item.share);
+    });
+    if (!left) return;
+    at = take_left({p.attendance});
+    if (at.what < 0) return;
+    how.leaves = false;
+  }
 }
 
 }  // namespace flashdec::cuda

@@ -70,6 +70,7 @@ struct Stacks {
 struct Scheduler {
   ucontext_t context;
   std::vector<std::unique_ptr<Block>> blocks;
+  size_t entered = 0;  // of them
   std::vector<Warp*> alive;
   Warp* warp = nullptr;
   Lane* lane = nullptr;
@@ -95,6 +96,12 @@ struct Scheduler {
     copy();
     ++progress;
   }
+  void enter() {
+    for (auto& each : blocks[entered]->warps)
+      alive.push_back(each.get());
+    ++entered;
+  }
+  bool has_room_for_all() const { return entered == blocks.size(); }
   void take_turn(Warp& of);
   bool copy_any();
   void loop();
@@ -148,9 +155,11 @@ void Scheduler::loop() {
     if (next.ended == kLanes) {
       alive[index] = alive.back();
       alive.pop_back();
-      if (++next.block->ended == static_cast<int>(next.block->warps.size()) &&
-          !next.block->copies.empty())
-        report("a copy is still on its way when the block has ended");
+      if (++next.block->ended == static_cast<int>(next.block->warps.size())) {
+        if (!next.block->copies.empty())
+          report("a copy is still on its way when the block has ended");
+        if (!has_room_for_all()) enter();
+      }
     }
     idle = progress == seen ? idle + 1 : 0;
     seen = progress;
@@ -199,11 +208,13 @@ std::string run(const Launch& launch, uint64_t seed, const std::function<void()>
         lane.context.uc_link = nullptr;
         makecontext(&lane.context, run_lane, 0);
       }
-      scheduler.alive.push_back(warp.get());
       made->warps.push_back(std::move(warp));
     }
     scheduler.blocks.push_back(std::move(made));
   }
+  while (!scheduler.has_room_for_all() &&
+         (launch.resident == 0 || scheduler.entered < launch.resident))
+    scheduler.enter();
   scheduler.loop();
   running = nullptr;
   return scheduler.problem;
@@ -226,7 +237,8 @@ void has_stored() {
 
 void before_load(const void* source, bool keeps_looking) {
   Lane* const lane = running->lane;
-  if (!keeps_looking || lane->looked[source] != running->writes) {
+  // Who waits for a block that there is no room for may lose patience.
+  if (!keeps_looking || !running->has_room_for_all() || lane->looked[source] != running->writes) {
     let_others_run();
   } else {
     const uint64_t seen = running->writes;

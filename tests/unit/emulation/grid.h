@@ -25,6 +25,7 @@ struct Launch {
   size_t shared_bytes;
   unsigned first_block;  // 0, or a block that runs alone
   unsigned of_blocks;
+  unsigned resident;  // blocks that there is room for at a time; 0: all
 };
 
 // Runs `body` in every thread.  "" or a sentence that says what went wrong: threads that wait for

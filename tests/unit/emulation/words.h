@@ -100,6 +100,9 @@ inline unsigned __ballot_sync(unsigned, bool value) {
 inline bool __any_sync(unsigned mask, bool value) {
   return __ballot_sync(mask, value) != 0;
 }
+inline bool __all_sync(unsigned mask, bool value) {
+  return !__any_sync(mask, !value);
+}
 template <class Fold>
 int fold_lanes(const char* kind, int value, const Fold& fold) {
   const int* all = emulation::bring(kind, value);

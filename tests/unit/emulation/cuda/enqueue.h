@@ -17,6 +17,7 @@ struct LaunchShape {
 struct Start {
   const void* kernel;
   LaunchShape shape;
+  bool waits;
   bool together;
 };
 
@@ -24,7 +25,7 @@ bool enqueue(const Start& start, cudaStream_t stream);
 
 struct KernelSetup {
   static Start start(const void* kernel, const LaunchShape& shape) {
-    return {kernel, shape, false};
+    return {kernel, shape, false, false};
   }
 };
 

@@ -1,6 +1,8 @@
 // Words that others read while they are written, and shared memory.
 #pragma once
 
+#include <utility>
+
 #include "words.h"
 
 namespace flashdec::cuda {
@@ -17,8 +19,22 @@ T load_relaxed(const T* source) {
 }
 
 inline uint32_t load_relaxed(const uint32_t* source) {
+  emulation::let_others_run();
   return *source;
 }
+inline void store_relaxed(uint32_t* target, uint32_t value) {
+  *target = value;
+  emulation::has_stored();
+}
+inline uint32_t fetch_add(uint32_t* target, uint32_t value) {
+  const uint32_t before = *target;
+  *target += value;
+  return before;
+}
+inline uint32_t exchange(uint32_t* target, uint32_t value) {
+  return std::exchange(*target, value);
+}
+inline void fence() {}
 inline void add_relaxed(uint32_t* target, uint32_t value) {
   *target += value;
 }
