@@ -12,7 +12,7 @@ namespace flashdec {
 constexpr int64_t kWorkspaceAlign = 256;
 
 // Of a persistent kernel (cuda/tensor/shape.h).
-constexpr int64_t kBlockWarps = 8;
+constexpr int kBlockWarps = 8;
 
 // A layout that reaches this is too large for any machine, and is refused.
 constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 60;

@@ -150,6 +150,7 @@ def test_splits_that_are_folded(emulated: Any, blocks: int, length: int) -> None
         {"batch": 5, "lengths": (30, 700, 0, 650, 200)},
         {"batch": 3, "lengths": (700, 3, 400), "flags": BATCH_INVARIANT, "split_len": 128},
         {"batch": 1, "lengths": 700, "flags": BATCH_INVARIANT, "split_len": 128},
+        {"batch": 5, "kv_heads": 1, "lengths": 200, "flags": BATCH_INVARIANT, "split_len": 128},
     ],
 )
 def test_blocks_that_wait_without_room_for_the_others(
@@ -159,6 +160,20 @@ def test_blocks_that_wait_without_room_for_the_others(
     case = replace(USUAL, blocks=7, **how)
     case = replace(case, resident=resident, flags=case.flags | (0 if sm90 else NO_SM90A))
     check_twice(emulated, case, resident)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_has_begun_to_reduce_waits_for_the_rest(emulated: Any, seed: int) -> None:
+    """Several rounds of columns, or of nodes, while blocks of other units have not come."""
+    columns = replace(
+        USUAL, batch=1, group=8, head_dim=192, head_dim_v=192, lengths=700, resident=3, seed=seed
+    )
+    check_twice(emulated, columns, seed)
+    nodes = replace(
+        USUAL, batch=1, kv_heads=1, max_kv_len=2500, lengths=2500, blocks=20, resident=7,
+        flags=BATCH_INVARIANT, split_len=128, seed=seed,
+    )  # fmt: skip
+    check_twice(emulated, nodes, seed)
 
 
 @pytest.mark.parametrize("sm90", [True, False])

@@ -34,8 +34,9 @@ __device__ inline void read(Block<E, Shape, Deal>& block, const Work<Deal>& work
     ring = feed.start(work.piece, ahead, [&] {
       if (!ahead.has_queries(work.piece)) ask_queries(warp, block.deal.p, work.piece);
     });
-  } else if (ahead.asked) {
-    copy.wait(0, 0);  // nothing may arrive when the block is gone
+  } else {
+    if (ahead.asked) copy.wait(0, 0);  // nothing may arrive when the block is gone
+    wait_for_previous();               // which may still use the workspace
   }
   open();
   Reading<E, Shape, Copy, Loads, Deal, Pacing>{block, copy, feed, ring, warp}.read_all(work);

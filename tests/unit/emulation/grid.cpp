@@ -21,6 +21,7 @@ constexpr int kPatience = 20000;            // turns of a warp in which nothing 
 struct Lane {
   ucontext_t context;
   bool ended = false;
+  bool has_waited = false;                 // for the kernel before
   unsigned turn = 0;                       // collectives that it has been in
   std::function<bool()> ready;             // empty: it can run
   std::map<const void*, uint64_t> looked;  // where, and the writes of all until then
@@ -229,6 +230,14 @@ void wait_until(const std::function<bool()>& ready) {
 void let_others_run() {
   Lane* const lane = running->lane;
   swapcontext(&lane->context, &running->context);
+}
+
+void wait_for_kernel_before() {
+  running->lane->has_waited = true;
+}
+void needs_kernel_before() {
+  if (!running->lane->has_waited)
+    running->report("the workspace is used while the kernel before may still use it");
 }
 
 void has_stored() {

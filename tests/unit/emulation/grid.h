@@ -36,6 +36,10 @@ std::string run(const Launch& launch, uint64_t seed, const std::function<void()>
 void wait_until(const std::function<bool()>& ready);
 void let_others_run();
 
+// For the end of the kernel before; whoever touches words of the workspace earlier is reported.
+void wait_for_kernel_before();
+void needs_kernel_before();
+
 // Of memory that other blocks write: has_stored() after a write; before_load() lets others run, and
 // waits for a write if this thread has looked there since the last one, and `keeps_looking`.
 void has_stored();

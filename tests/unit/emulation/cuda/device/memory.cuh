@@ -9,11 +9,13 @@ namespace flashdec::cuda {
 
 template <class T>
 void store_relaxed(T* target, T value) {
+  emulation::needs_kernel_before();
   *target = value;
   emulation::has_stored();
 }
 template <class T>
 T load_relaxed(const T* source) {
+  emulation::needs_kernel_before();
   emulation::before_load(source, source->x == 0xffffffffu);  // polls until it is not
   return *source;
 }
@@ -27,6 +29,7 @@ inline void store_relaxed(uint32_t* target, uint32_t value) {
   emulation::has_stored();
 }
 inline uint32_t fetch_add(uint32_t* target, uint32_t value) {
+  emulation::needs_kernel_before();
   const uint32_t before = *target;
   *target += value;
   return before;
