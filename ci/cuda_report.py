@@ -57,6 +57,7 @@ def main(folder: Path) -> int:
         "commit": os.environ.get("FLASHDEC_COMMIT") or command("git", "rev-parse", "HEAD"),
         "trees": {tree: tree_hash(tree) for tree in TREES},
         "version": flashdec.__version__,
+        "wheel": Path(os.environ.get("FLASHDEC_WHEEL", "")).name or None,  # None: built there
         "kernels": [kernel.name for kernel in flashdec.kernels() if kernel.backend == 2],
         "random_cases": int(os.environ.get("FLASHDEC_TEST_CASES", "3000")),
         "seconds": round(seconds, 1),

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: builds for it, runs the suite on it, and writes the report that is
 # committed under docs/benchmarks/<device>/.  Takes the machine's own Python packages (torch carries
-# the arrays) and works without a network.  Arguments: the folder for the report.
+# the arrays) and works without a network.  Arguments: the folder for the report.  FLASHDEC_WHEEL: a
+# wheel that is installed instead, such as ci/wheel.sh makes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-build/cuda_report}
@@ -11,10 +12,10 @@ mkdir -p "$out"
 architecture=native
 [ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0)" != 9.0 ] || architecture=90a-real
 
-echo "== building"
+echo "== installing ${FLASHDEC_WHEEL:-what is built here}"
 FLASHDEC_CUDA=ON FLASHDEC_CUDA_ARCHITECTURES="${FLASHDEC_CUDA_ARCHITECTURES:-$architecture}" \
   python3 -m pip install --quiet --no-build-isolation --no-index --no-deps --target build/cuda_site \
-  --upgrade .
+  --upgrade "${FLASHDEC_WHEEL:-.}"
 export PYTHONPATH="$PWD/build/cuda_site${PYTHONPATH:+:$PYTHONPATH}"
 
 echo "== selftest"

@@ -42,14 +42,16 @@ struct Attendance {
     return come == kNothing || come + 1 == gridDim.x;
   }
 
-  // By one warp of every block, once what came before has ended: how many have come before, less
-  // one, in its first lane.  It is not waited for here.
+  // By one warp of every block, once what came before has ended and before the block meets, because
+  // none of its warps may ask whether all have come while it has not: how many have come before,
+  // less one, in its first lane.  It is not waited for here.
   __device__ uint32_t come() const { return threadIdx.x % 32 == 0 ? fetch_add(have_come(), 1) : 0; }
 
   // By the same, later.  True if its block has come last, and others have left it something.
   __device__ bool is_left_something(uint32_t before) const {
     if (__shfl_sync(kAllLanes, before, 0) + 2 != gridDim.x) return false;
     fence();
+    __syncwarp();  // every lane reads notes after that
     const bool any = load_relaxed(notes()) != kNothing;
     if (threadIdx.x % 32 == 0) store_relaxed(have_come(), kNothing);
     return __any_sync(kAllLanes, any);

@@ -174,7 +174,7 @@ struct CutReader {
           places[i][j] = there ? cut.packet(p, striped, of_part, of_quad) : -1;
           packets[i][j] = there ? unknown_packet() : empty_packet();
         }
-      if (!receive.wait_for(p, packets, places, leaves, what)) return false;
+      if (!receive.wait_for(p, packets, places, leaves && round == 0, what)) return false;
 #pragma unroll
       for (int i = 0; i < kQuads; ++i) {
         float top = sums[i].m;

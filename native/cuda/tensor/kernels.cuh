@@ -15,9 +15,11 @@ namespace flashdec::cuda {
 // that this one has come; true there if others have left it something to do (attendance.cuh).
 template <bool kTogether, class E, class Shape, class Deal>
 __device__ inline bool merge(Block<E, Shape, Deal>& block, const Work<Deal>& work) {
+  wait_for_previous();
   const Attendance all = {block.deal.p.attendance};
   const bool says = !kTogether && block.deal.p.one_launch && this_warp() == kBlockWarps - 1;
   const uint32_t before = says ? all.come() : 0;
+  block.meeting.open();
   block.merge_all(work, NoDealer());
   return says && all.is_left_something(before);
 }
@@ -52,8 +54,6 @@ __device__ inline bool read_all(const Deal& deal, const Work<Deal>& work, Copy& 
   if (is_reader()) {
     read<Pacing>(block, work, copy, ahead, warp, room, [&] { meeting.open(); });
   } else {
-    meeting.open();
-    wait_for_previous();
     left = merge<kTogether>(block, work);
   }
   block.finish();

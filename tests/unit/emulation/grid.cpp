@@ -97,7 +97,9 @@ struct Scheduler {
     copy();
     ++progress;
   }
+  // Nobody promises an order.
   void enter() {
+    std::swap(blocks[entered], blocks[entered + random() % (blocks.size() - entered)]);
     for (auto& each : blocks[entered]->warps)
       alive.push_back(each.get());
     ++entered;
