@@ -70,7 +70,9 @@ uint32_t launches_of(const Schedule& schedule) {
 
 bool environment_asks_for_checks() {
   const char* text = std::getenv("FLASHDEC_CHECK");
-  return text != nullptr && std::strcmp(text, "1") == 0;
+  if (text == nullptr || *text == '\0' || std::strcmp(text, "0") == 0) return false;
+  if (std::strcmp(text, "1") == 0) return true;
+  refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_CHECK is \"%s\"; it must be 0 or 1", text);
 }
 
 }  // namespace

@@ -66,7 +66,7 @@
  *   library loads on machines that have neither a GPU nor a driver.
  *
  * flashdec_select reads three variables of the environment:
- *   FLASHDEC_CHECK=1        see rule 8 below
+ *   FLASHDEC_CHECK          1: see rule 8 below; 0, or unset: no such checks
  *   FLASHDEC_ISA            CPU: reference, generic, avx2 or avx512, exactly
  *                           that one; unset: the best that the processor has
  *   FLASHDEC_NUM_THREADS    CPU: threads of a plan, 1 to 1024; unset: the

@@ -278,15 +278,27 @@ def set_field(structure: Any, name: str, value: Any) -> None:
     before = getattr(structure, name)
     try:
         setattr(structure, name, value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidArgumentError(f"{name} is {value!r}; {error}") from error
+    except (TypeError, ValueError, OverflowError):
+        needed = "a number" if isinstance(before, float) else "an integer"
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be {needed}") from None
     stored = getattr(structure, name)
     fits = stored == value or not (stored or value)
     if isinstance(stored, float):  # rounded to float32, but not to 0
         fits = bool(stored) == bool(value)
     if not fits:
         setattr(structure, name, before)
-        raise InvalidArgumentError(f"{name} is {value!r}; it does not fit its C type")
+        kind = dict(structure._fields_)[name]
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be {_range_of(kind)}")
+
+
+def _range_of(kind: Any) -> str:
+    """Say what a C type holds."""
+    if kind is c_float:
+        return "0, or from 1.2e-38 to 3.4e38 either side of it: a float32"
+    bits = 8 * ctypes.sizeof(kind)
+    if kind(-1).value < 0:
+        return f"{-(2 ** (bits - 1))} to {2 ** (bits - 1) - 1}"
+    return f"0 to {2**bits - 1}"
 
 
 def address(structure: Any) -> int:

@@ -36,7 +36,8 @@ class Descriptor:
     scale : float
         Of the scores; 0 means ``1 / sqrt(head_dim)``.
     q_dtype, kv_dtype : DType
-        Element types of q and o, and of k and v; today they must be the same.
+        Element types of q and o, and of k and v, or what `as_dtype` takes; today they must be the
+        same.
     page_size : int
         Tokens in a page; 0 means a cache without pages.
     num_pages : int
@@ -58,6 +59,11 @@ class Descriptor:
     page_size: int = 0
     num_pages: int = 0
     alignment: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("q_dtype", "kv_dtype"):
+            if not isinstance(value := getattr(self, name), int):
+                object.__setattr__(self, name, as_dtype(value))
 
     @classmethod
     def new(

@@ -18,6 +18,13 @@ from flashdec.workspace import Workspace
 __all__ = ["Plan"]
 
 
+def _check_type(name: str, value: Any, wanted: type) -> None:
+    if not isinstance(value, wanted):
+        raise InvalidArgumentError(
+            f"{name} is of type {type(value).__name__}; it must be a {wanted.__name__}"
+        )
+
+
 class Plan:
     """A kernel, splits and a workspace size, chosen for a `Descriptor` once.
 
@@ -73,13 +80,15 @@ class Plan:
         Raises
         ------
         InvalidArgumentError
-            If a field is out of its range.
+            If a field is out of its range, or an argument of another type.
         UnsupportedError
             If no kernel does it, or none within the preference.
         DeviceError
             If a GPU is asked for and none is usable.
         """
         wishes = preference if preference is not None else PlanPreference()
+        _check_type("desc", desc, Descriptor)
+        _check_type("preference", wishes, PlanPreference)
         c_desc, c_preference, plan = desc.to_c(), wishes.to_c(), _abi.CPlan()
         handle = None if stream is None else stream_pointer(stream)
         _abi.check(

@@ -104,8 +104,10 @@ def test_cuda_without_a_gpu_is_refused() -> None:
 @pytest.mark.parametrize("name", ["max_workspace_bytes", "split_len", "num_threads"])
 def test_what_does_not_fit_the_c_field_is_refused(name: str, value: Any) -> None:
     preference = flashdec.PlanPreference(prefer_backend="cpu", **{name: value})
-    with pytest.raises(flashdec.InvalidArgumentError, match=name):
+    with pytest.raises(flashdec.InvalidArgumentError, match=name) as caught:
         flashdec.Plan.select(flashdec.Descriptor(**PROBLEM), preference)
+    limit = " to " if isinstance(value, int) else "it must be an integer"
+    check_sentence(str(caught.value), name, repr(value), limit)
 
 
 @pytest.mark.parametrize("value", ["gpu", "", 1, None], ids=repr)
@@ -121,6 +123,7 @@ BAD_ENVIRONMENTS = [
       for text in ("0", "-1", "1025", "x", "4x", " 4", "1.5", "99999999999999999999")),
     *(("FLASHDEC_ISA", text, ("reference", "generic", "avx2", "avx512"))
       for text in ("sse9", "AVX2", " avx2", "1")),
+    *(("FLASHDEC_CHECK", text, ("0 or 1",)) for text in ("yes", "2", "01", " 1")),
 ]  # fmt: skip
 
 
@@ -137,6 +140,7 @@ def test_bad_environment_is_refused(
 GOOD_ENVIRONMENTS = [
     *(("FLASHDEC_NUM_THREADS", text) for text in ("", "1", "1024")),
     *(("FLASHDEC_ISA", text) for text in ("", "generic", "reference")),
+    *(("FLASHDEC_CHECK", text) for text in ("", "0", "1")),
 ]
 
 

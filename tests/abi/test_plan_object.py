@@ -14,6 +14,10 @@ from scene import check_sentence
 
 import flashdec
 
+PROBLEM: dict[str, Any] = {
+    "batch": 2, "q_heads": 4, "kv_heads": 2, "max_kv_len": 64, "head_dim": 64
+}  # fmt: skip
+
 
 def test_plan_is_made_by_select_only() -> None:
     with pytest.raises(TypeError, match=r"Plan\.select"):
@@ -102,3 +106,40 @@ def test_support_tells_why() -> None:
     assert not support.ok
     check_sentence(support.reason, "o_stride_batch")
     assert flashdec.Support(True).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"batch": 1.5}, ("batch is 1.5", "an integer")),
+        ({"batch": None}, ("batch is None", "an integer")),
+        ({"scale": "a"}, ("scale is 'a'", "a number")),
+        ({"scale": 1e-60}, ("scale is 1e-60", "a float32")),
+        ({"page_size": 2**64}, (f"page_size is {2**64}", f"to {2**63 - 1}")),
+    ],
+)
+def test_a_field_of_another_type_is_refused(more: dict[str, Any], words: tuple[str, ...]) -> None:
+    with pytest.raises(flashdec.InvalidArgumentError) as caught:
+        flashdec.Plan.select(flashdec.Descriptor(**{**PROBLEM, **more}))
+    check_sentence(str(caught.value), *words)
+
+
+@pytest.mark.parametrize("desc", [PROBLEM, None])
+def test_what_is_no_descriptor_is_refused(desc: Any) -> None:
+    with pytest.raises(flashdec.InvalidArgumentError) as caught:
+        flashdec.Plan.select(desc)
+    check_sentence(str(caught.value), type(desc).__name__, "must be a Descriptor")
+
+
+def test_what_is_no_preference_is_refused() -> None:
+    wishes: Any = {"prefer_backend": "cpu"}
+    with pytest.raises(flashdec.InvalidArgumentError) as caught:
+        flashdec.Plan.select(flashdec.Descriptor(**PROBLEM), wishes)
+    check_sentence(str(caught.value), "preference is of type dict", "a PlanPreference")
+
+
+def test_a_descriptor_takes_what_a_library_calls_an_element_type() -> None:
+    desc = flashdec.Descriptor(**{**PROBLEM, "q_dtype": np.dtype("float16"), "kv_dtype": "float16"})
+    assert (desc.q_dtype, desc.kv_dtype) == (flashdec.float16, flashdec.float16)
+    with pytest.raises(flashdec.InvalidArgumentError, match="dtype is 'int8'"):
+        flashdec.Descriptor(**{**PROBLEM, "q_dtype": "int8"})

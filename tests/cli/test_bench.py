@@ -201,7 +201,7 @@ def test_a_plot_without_matplotlib_is_refused(
     monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
     ran = flashdec_command("bench", *_SMALL, "--plot", "a.svg")
     assert ran.status == 2
-    assert "`pip install flashdec[plot]` brings it" in ran.err
+    assert "`pip install matplotlib` brings it" in ran.err
 
 
 @pytest.mark.usefixtures("fast_bench")

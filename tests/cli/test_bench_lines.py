@@ -257,7 +257,18 @@ def test_a_reason_is_one_short_line(error: Exception, text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--preset", "decode", "--device", "cpu"], "preset 'decode' is the GPU's; leave out"),
+        (
+            ["--preset", "decode", "--device", "cpu"],
+            "preset 'decode' is the GPU's; those of the processor are short, ",
+        ),
+        (["--preset", "short", "--peers", "cudnn"], "peers is 'cudnn'; that is for a GPU"),
+        (["--variant", "kv-len"], "variant is 'kv-len'; that is for a GPU"),
+        (["--fa3", "fa3.so"], "fa3 is 'fa3.so'; that is for a GPU"),
+        (
+            ["--preset", "nope"],
+            "preset is 'nope'; there are short, gqa, mha, mqa, head-dim, small, "
+            "and on a GPU decode, ",
+        ),
         (["--device", "cuda", "--threads", "2"], "threads is '2'; they are the CPU's"),
         (["--device", "cuda", "--layout", "bhsd"], "layout is 'bhsd'; on a GPU bench measures"),
         (["--preset", "paged", "--variant", "x"], "variant is 'x'; there are default, kv-len, "),
@@ -281,6 +292,7 @@ def test_a_missing_module_is_named(
     ran = flashdec_command("bench", "--preset", "skew")
     assert (ran.status, ran.out) == (2, "")
     assert "is not installed; " in ran.err
+    assert "; --preset short measures the processor" in ran.err
 
 
 def test_without_a_gpu_it_says_so(
@@ -292,5 +304,5 @@ def test_without_a_gpu_it_says_so(
     ran = flashdec_command("bench", "--preset", "skew")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == (
-        "flashdec bench: torch can use no GPU here; --device cpu measures the processor\n"
+        "flashdec bench: torch can use no GPU here; --preset short measures the processor\n"
     )

@@ -24,6 +24,8 @@ struct {
   uint64_t seed;
   bool refuses_together;
   unsigned resident;
+  unsigned first;
+  unsigned naps;
   int32_t launches;
 } settings;
 
@@ -88,7 +90,9 @@ bool enqueue(const Start& start, cudaStream_t) {
                                     static_cast<size_t>(start.shape.smem),
                                     0,
                                     blocks,
-                                    settings.resident};
+                                    settings.resident,
+                                    settings.first,
+                                    settings.naps};
   const std::string problem = emulation::run(launch, settings.seed + settings.launches,
                                              kernels.at(start.kernel)(start.shape.arguments));
   if (!problem.empty()) refuse(FLASHDEC_INTERNAL_ERROR, "%s", problem.c_str());
@@ -113,8 +117,9 @@ RUN(bf16_d192_h8, __nv_bfloat16, 192, 8)
 
 }  // namespace flashdec::cuda
 
-extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together, uint32_t resident) {
-  flashdec::cuda::settings = {seed, refuses_together != 0, resident, 0};
+extern "C" void unit_emulate(uint64_t seed, int32_t refuses_together, uint32_t resident,
+                             uint32_t first, uint32_t naps) {
+  flashdec::cuda::settings = {seed, refuses_together != 0, resident, first, naps, 0};
 }
 // How long a warp waits, in thousandths of the time that two tiles took, after it has read two
 // tiles and all others together `others`, of 100 tiles for each of the four warps of a block.
@@ -126,7 +131,7 @@ extern "C" int32_t unit_wait(int32_t others) {
     Load load(int) const { return {100, 400, 1}; }
   };
   int32_t waited = -1;
-  const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1, 0};
+  const emulation::Launch one_warp = {1, 32, Shape::kSmem, 0, 1, 0, 0, 0};
   const std::string problem = emulation::run(one_warp, 1, [&] {
     Pace<Shape, false> pace;
     Deal deal{};

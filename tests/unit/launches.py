@@ -37,7 +37,9 @@ class Case:
     """A problem and how it is run.
 
     ``lengths``: a number is known to the host.  ``resident``: blocks that there is room for at a
-    time; 0: all.
+    time; 0: all.  ``first``: the block that comes first, before the one before it, and so on; 0: in
+    any order.  ``naps``: one word in so many that a warp writes for others sends it to sleep for
+    longer than anyone has patience; 0: none.
     """
 
     dtype: int
@@ -55,6 +57,8 @@ class Case:
     prepared: bool = True
     refuses_together: bool = False
     resident: int = 0
+    first: int = 0
+    naps: int = 0
     memory_bandwidth: int = H100
     seed: int = 1
 
@@ -181,7 +185,7 @@ def emulate(
         args.flags |= _abi.ARGS_PREPARED_WORKSPACE
     library.unit_emulate(
         ctypes.c_uint64(case.seed), ctypes.c_int32(case.refuses_together),
-        ctypes.c_uint32(case.resident),
+        ctypes.c_uint32(case.resident), ctypes.c_uint32(case.first), ctypes.c_uint32(case.naps),
     )  # fmt: skip
     code = library.flashdec_run(
         ctypes.byref(content), ctypes.byref(args), ctypes.c_void_p(workspace.ctypes.data or None),

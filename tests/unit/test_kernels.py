@@ -162,20 +162,48 @@ def test_blocks_that_wait_without_room_for_the_others(
     check_twice(emulated, case, resident)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_who_has_begun_to_reduce_waits_for_the_rest(emulated: Any, seed: int) -> None:
-    """Several rounds of columns, or of nodes, while blocks of other units have not come."""
-    columns = replace(
-        USUAL, batch=1, group=8, head_dim=192, head_dim_v=192, lengths=700, resident=3, seed=seed
-    )
-    check_twice(emulated, columns, seed)
-    nodes = replace(
-        USUAL, batch=1, kv_heads=1, max_kv_len=2500, lengths=2500, blocks=20, resident=7,
-        flags=BATCH_INVARIANT, split_len=128, seed=seed,
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"batch": 1, "group": 8, "head_dim": 192, "head_dim_v": 192, "blocks": 7},
+        # Nodes that come in rounds of four.
+        {"kv_heads": 6, "group": 8, "head_dim": 192, "head_dim_v": 192, "blocks": 5, "nodes": 2560},
+        {"kv_heads": 1, "blocks": 20, "nodes": 2500},
+        # Most blocks have no node, and may be the first to come.
+        {"kv_heads": 1, "blocks": 40, "nodes": 2500},
+    ],
+)
+def test_who_has_begun_to_reduce_waits_for_the_rest(
+    emulated: Any, how: dict[str, Any], seed: int
+) -> None:
+    """Others are slow to write what is to be reduced, and there is no room for all of them."""
+    how = dict(how)
+    case = replace(USUAL, batch=1, naps=40, seed=seed)
+    if nodes := how.pop("nodes", 0):
+        case = replace(case, max_kv_len=nodes, lengths=nodes, flags=BATCH_INVARIANT, split_len=128)
+    for resident in (1, how["blocks"] // 3, how["blocks"] - 1):
+        check_twice(emulated, replace(case, resident=resident, **how), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nobody_asks_before_its_own_block_has_come(emulated: Any, seed: int) -> None:
+    """The first to come has nothing to do before it reduces, and is slow to count itself."""
+    case = replace(
+        USUAL, batch=1, kv_heads=1, max_kv_len=600, lengths=600, blocks=20, first=19, resident=1,
+        naps=4, flags=BATCH_INVARIANT, split_len=128, seed=seed,
     )  # fmt: skip
-    check_twice(emulated, nodes, seed)
-    # Most blocks have no node, and may be the first to come.
-    check_twice(emulated, replace(nodes, blocks=40, resident=1 + seed % 2), seed)
+    check_twice(emulated, case, seed)
+
+
+def test_more_parts_than_come_in_one_round(emulated: Any) -> None:
+    """The last block to reduce has all parts of the first round, and no room for the others."""
+    tokens = 170 * 128  # a turn for each
+    case = replace(
+        USUAL, batch=1, kv_heads=1, group=1, blocks=170, max_kv_len=tokens, lengths=tokens,
+        first=164, resident=1,
+    )  # fmt: skip
+    check_twice(emulated, case, 1)
 
 
 @pytest.mark.parametrize("sm90", [True, False])

@@ -49,7 +49,7 @@ def check_plot(file: Path) -> None:
         )
     if importlib.util.find_spec("matplotlib") is None:
         raise InvalidArgumentError(
-            "matplotlib is not installed; `pip install flashdec[plot]` brings it"
+            "matplotlib is not installed; `pip install matplotlib` brings it"
         )
 
 

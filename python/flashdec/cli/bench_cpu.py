@@ -10,7 +10,7 @@ from flashdec.bench.harness import Group, Settings, samples_of
 from flashdec.bench.machine import machine, processors
 from flashdec.bench.overhead import GOAL_US, measure_overhead, overhead_libraries
 from flashdec.bench.plot import bands_of_groups, save_plot
-from flashdec.bench.shapes import DEFAULT_PRESET, Case, parse_case, preset_named
+from flashdec.bench.shapes import DEFAULT_PRESET, PRESETS, Case, parse_case, preset_named
 from flashdec.cli.bench_output import say, write_document
 from flashdec.cli.info import chosen_isa
 from flashdec.cli.progress import Progress
@@ -25,6 +25,7 @@ _AXIS = "K and V read per second, percent of the probed linear read bandwidth"
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report; return 0."""
+    _refuse_options_of_the_gpu(options)
     if options.overhead:
         return _run_overhead()
     cases = _cases(options)
@@ -42,6 +43,12 @@ def run(options: argparse.Namespace) -> int:
         save_plot(options.plot, f"Decode attention on {host.cpu}", _AXIS, bands_of_groups(groups))
         say(options, f"picture: {options.plot}")
     return 0
+
+
+def _refuse_options_of_the_gpu(options: argparse.Namespace) -> None:
+    for name in ("variant", "peers", "fa3"):
+        if (value := getattr(options, name)) is not None:
+            raise InvalidArgumentError(f"{name} is {str(value)!r}; that is for a GPU")
 
 
 def _measure(options: argparse.Namespace, cases: list[Case], settings: Settings) -> list[Group]:
@@ -62,9 +69,16 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     """Those of the preset, then those of ``--shape``; the default preset if there are neither."""
     named = options.preset
     if named in LINE_PRESETS:
-        raise InvalidArgumentError(f"preset {named!r} is the GPU's; leave out --device cpu")
+        raise InvalidArgumentError(
+            f"preset {named!r} is the GPU's; those of the processor are {', '.join(PRESETS)}"
+        )
     if named is None and not options.shape:
         named = DEFAULT_PRESET
+    if named is not None and named not in PRESETS:
+        raise InvalidArgumentError(
+            f"preset is {named!r}; there are {', '.join(PRESETS)}, "
+            f"and on a GPU {', '.join(LINE_PRESETS)}"
+        )
     cases = list(preset_named(named).cases) if named is not None else []
     return cases + [parse_case(text) for text in options.shape]
 

@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kStackBytes = 256 * 1024;  // of which the pages that are touched are taken
 constexpr uint32_t kSharedBegin = 1024;     // so that 0 is no address
 constexpr int kPatience = 20000;            // turns of a warp in which nothing happens
+constexpr int kNap = 1000;                  // turns of every warp: longer than warps have patience
 
 struct Lane {
   ucontext_t context;
@@ -33,6 +34,8 @@ struct Warp {
   Block* block;
   unsigned first_thread;
   uint64_t takes;  // one turn in so many
+  uint64_t sleeps_until = 0;
+  bool polls = false;  // looks where nothing has been written since it last looked
   std::vector<Lane> lanes = std::vector<Lane>(kLanes);
   // Of a collective and of the one before, because a lane may go on before others have looked.
   char brought[2][kLanes * kMostBrought];
@@ -78,6 +81,9 @@ struct Scheduler {
   uint64_t state;
   uint64_t progress = 0;
   uint64_t writes = 1;
+  uint64_t now = 0;  // turns that have been offered
+  unsigned naps = 0;
+  unsigned first = 0;
   std::string problem;
   std::function<void()> body;
 
@@ -99,10 +105,15 @@ struct Scheduler {
   }
   // Nobody promises an order.
   void enter() {
-    std::swap(blocks[entered], blocks[entered + random() % (blocks.size() - entered)]);
+    if (first == 0)
+      std::swap(blocks[entered], blocks[entered + random() % (blocks.size() - entered)]);
     for (auto& each : blocks[entered]->warps)
       alive.push_back(each.get());
     ++entered;
+  }
+  // What other warps do meanwhile, they do on what this one has written so far.
+  void may_nap() {
+    if (naps != 0 && random() % naps == 0) warp->sleeps_until = now + kNap * alive.size();
   }
   bool has_room_for_all() const { return entered == blocks.size(); }
   void take_turn(Warp& of);
@@ -153,7 +164,7 @@ void Scheduler::loop() {
   while (!alive.empty() && problem.empty()) {
     const size_t index = random() % alive.size();
     Warp& next = *alive[index];
-    if (random() % next.takes != 0) continue;
+    if (++now < next.sleeps_until || random() % next.takes != 0) continue;
     take_turn(next);
     if (next.ended == kLanes) {
       alive[index] = alive.back();
@@ -192,12 +203,16 @@ std::string run(const Launch& launch, uint64_t seed, const std::function<void()>
   running = &scheduler;
   scheduler.state = seed * 0x9e3779b97f4a7c15u + 1;
   scheduler.body = body;
+  scheduler.naps = launch.naps;
+  scheduler.first = launch.first;
   grid.x = launch.of_blocks;
   block_size.x = launch.threads;
   size_t count = 0;
   for (unsigned b = 0; b < launch.blocks; ++b) {
     auto made = std::make_unique<Block>();
-    made->index = launch.first_block + b;
+    const unsigned place =
+        launch.first == 0 ? b : (launch.first + launch.blocks - b) % launch.blocks;
+    made->index = launch.first_block + place;
     made->shared.assign(launch.shared_bytes, static_cast<char>(0xff));
     for (unsigned t = 0; t < launch.threads; t += kLanes) {
       auto warp = std::make_unique<Warp>();
@@ -244,12 +259,20 @@ void needs_kernel_before() {
 
 void has_stored() {
   ++running->writes;
+  ++running->progress;
+  running->may_nap();
+}
+
+void before_count() {
+  running->may_nap();
+  let_others_run();
 }
 
 void before_load(const void* source, bool keeps_looking) {
   Lane* const lane = running->lane;
+  running->warp->polls = lane->looked[source] == running->writes;
   // Who waits for a block that there is no room for may lose patience.
-  if (!keeps_looking || !running->has_room_for_all() || lane->looked[source] != running->writes) {
+  if (!keeps_looking || !running->has_room_for_all() || !running->warp->polls) {
     let_others_run();
   } else {
     const uint64_t seen = running->writes;
@@ -270,7 +293,7 @@ const void* bring(const char* kind, const void* brought, size_t bytes) {
   if (++warp->arrived[side] == kLanes) {
     warp->arrived[side] = 0;
     warp->done = turn + 1;
-    ++running->progress;
+    if (!warp->polls) ++running->progress;
   }
   wait_until([warp, turn] { return warp->done > turn; });
   return warp->brought[side];

@@ -26,6 +26,8 @@ struct Launch {
   unsigned first_block;  // 0, or a block that runs alone
   unsigned of_blocks;
   unsigned resident;  // blocks that there is room for at a time; 0: all
+  unsigned first;     // comes first, then others, always the one before; 0: in any order
+  unsigned naps;      // a warp sleeps at one word for others in so many; 0: never
 };
 
 // Runs `body` in every thread.  "" or a sentence that says what went wrong: threads that wait for
@@ -40,9 +42,11 @@ void let_others_run();
 void wait_for_kernel_before();
 void needs_kernel_before();
 
-// Of memory that other blocks write: has_stored() after a write; before_load() lets others run, and
-// waits for a write if this thread has looked there since the last one, and `keeps_looking`.
+// Of memory that other blocks write: has_stored() after a write; before_count() before a count;
+// before_load() lets others run, and waits for a write if this thread has looked there since the
+// last one, and `keeps_looking`.
 void has_stored();
+void before_count();
 void before_load(const void* source, bool keeps_looking);
 
 // A collective of the warp: what each lane brought, one after another.  All name the same `kind`.

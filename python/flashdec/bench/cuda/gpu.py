@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flashdec.bench.shapes import DEFAULT_PRESET
 from flashdec.dtypes import DType
 from flashdec.errors import DeviceError, InvalidArgumentError
 
@@ -20,6 +21,7 @@ _NEEDS = {
     "cuda.core": "cuda-core is not installed; `pip install flashdec[cuda]` brings it, "
     "and bench compiles its read kernels with it",
 }
+_INSTEAD = f"--preset {DEFAULT_PRESET} measures the processor"
 _LONGEST_REASON = 160
 _TIMES_L2 = 4
 _USUAL_L2 = 64 * 2**20  # bytes, where torch does not say
@@ -118,10 +120,10 @@ def open_gpu() -> Gpu:
     """
     for module, sentence in _NEEDS.items():
         if not _is_there(module):
-            raise InvalidArgumentError(sentence)
+            raise InvalidArgumentError(f"{sentence}; {_INSTEAD}")
     torch: Any = importlib.import_module("torch")
     if not torch.cuda.is_available():
-        raise DeviceError("torch can use no GPU here; --device cpu measures the processor")
+        raise DeviceError(f"torch can use no GPU here; {_INSTEAD}")
     index = torch.cuda.current_device()
     facts = torch.cuda.get_device_properties(index)
     return Gpu(

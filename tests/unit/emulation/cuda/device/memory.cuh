@@ -30,11 +30,14 @@ inline void store_relaxed(uint32_t* target, uint32_t value) {
 }
 inline uint32_t fetch_add(uint32_t* target, uint32_t value) {
   emulation::needs_kernel_before();
+  emulation::before_count();
   const uint32_t before = *target;
   *target += value;
+  emulation::has_stored();
   return before;
 }
 inline uint32_t exchange(uint32_t* target, uint32_t value) {
+  emulation::has_stored();
   return std::exchange(*target, value);
 }
 inline void fence() {}
