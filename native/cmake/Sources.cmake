@@ -16,12 +16,14 @@ set(FLASHDEC_CORE_SOURCES
   native/core/validate_args.cpp
   native/core/validate_arrays.cpp
   native/core/validate_kernel.cpp
+  native/core/validate_merge.cpp
   native/core/workspace.cpp)
 
 set(FLASHDEC_CPU_SOURCES
   native/cpu/backend.cpp
   native/cpu/combine.cpp
   native/cpu/generic.cpp
+  native/cpu/merge.cpp
   native/cpu/reference.cpp
   native/cpu/rows.cpp
   native/cpu/threads.cpp
@@ -37,6 +39,7 @@ set(FLASHDEC_CUDA_SOURCES
   native/cuda/combine/combine.cu
   native/cuda/combine/parts.cu
   native/cuda/enqueue.cu
+  native/cuda/merge/merge.cu
   native/cuda/simple/split.cu
   native/cuda/sm80/bf16.cu
   native/cuda/sm80/f16.cu)

@@ -4,11 +4,13 @@
 
 #include "core/abi.h"
 #include "core/guarded.h"
+#include "core/merge.h"
 #include "core/plan.h"
 #include "core/run.h"
 #include "core/status.h"
 #include "core/validate.h"
 #include "core/workspace.h"
+#include "cpu/merge.h"
 #include "cuda/backend.h"
 #include "flashdec.h"
 
@@ -110,6 +112,15 @@ int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args, void*
   return guarded([&] {
     const Plan loaded = load_plan(plan);
     run(loaded, read_struct(args, "args"), workspace, bytes, stream);
+  });
+}
+
+int32_t flashdec_merge(const flashdec_merge_args* args, CUstream_st* stream) {
+  return guarded([&] {
+    const Merge merge = validate(read_struct(args, "args"));
+    validate_stream(merge.device < 0, stream);
+    if (merge.device < 0) return cpu::merge(merge);
+    cuda::merge(merge, stream);
   });
 }
 

@@ -8,6 +8,8 @@ namespace flashdec {
 
 enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512 };
 
+constexpr uint32_t kMaxThreads = 1024;
+
 struct CpuDevice {
   Isa isa;               // the best instruction set that may be used
   bool forced;           // by FLASHDEC_ISA: exactly that one

@@ -12,7 +12,6 @@ namespace {
 
 constexpr float kMaxScale = 2e38f;
 constexpr uint32_t kMaxAlignment = 256;
-constexpr uint32_t kMaxThreads = 1024;
 constexpr uint32_t kPreferenceFlags =
     FLASHDEC_PREFER_BATCH_INVARIANT | FLASHDEC_PREFER_NO_SM90A | FLASHDEC_PREFER_NO_WORKSPACE;
 

@@ -196,7 +196,7 @@ Operands validate(const Plan& plan, const flashdec_args& args) {
 
 void validate_stream(bool cpu, const void* stream) {
   if (cpu && stream != nullptr)
-    refuse(FLASHDEC_INVALID_VALUE, "stream is %p but the plan is for the CPU; it must be NULL",
+    refuse(FLASHDEC_INVALID_VALUE, "stream is %p but the work is for the CPU; it must be NULL",
            stream);
 }
 

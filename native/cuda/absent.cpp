@@ -5,14 +5,25 @@
 
 namespace flashdec::cuda {
 
+namespace {
+
+[[noreturn]] void refuse_without_kernels() {
+  refuse(FLASHDEC_NO_DEVICE,
+         "this build of libflashdecoding.so has no CUDA kernels; build it with FLASHDEC_CUDA=ON "
+         "to run on a GPU");
+}
+
+}  // namespace
+
 CudaDevice find_device(CUstream_st*, bool required) {
-  if (required)
-    refuse(FLASHDEC_NO_DEVICE,
-           "this build of libflashdecoding.so has no CUDA kernels; build it with FLASHDEC_CUDA=ON "
-           "to run on a GPU");
+  if (required) refuse_without_kernels();
   return {-1, 0, 0, 0, 0};
 }
 
 void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
+
+void merge(const Merge&, CUstream_st*) {
+  refuse_without_kernels();
+}
 
 }  // namespace flashdec::cuda

@@ -207,6 +207,14 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
   return device;
 }
 
+void require_device(int32_t ordinal) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) refuse_no_device(error);
+  if (ordinal >= count)
+    refuse(FLASHDEC_NO_DEVICE, "device is %d; there are %d, numbered from 0", ordinal, count);
+}
+
 uint64_t current_context_id() {
   unsigned long long id = 0;
   check_driver(driver().context_id(nullptr, &id), "cuCtxGetId");

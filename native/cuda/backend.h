@@ -4,6 +4,7 @@
 
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/merge.h"
 
 namespace flashdec::cuda {
 
@@ -22,6 +23,9 @@ void run_simple_f32(const Launch& launch);
 
 // Fills a workspace as flashdec_workspace_prepare promises.
 void prepare_workspace(void* workspace, uint64_t bytes, int32_t device, CUstream_st* stream);
+
+// Refuses where no device is usable, or there is none of that number.
+void merge(const Merge& args, CUstream_st* stream);
 
 void run_sm80_bf16_d64_h8(const Launch& launch);
 void run_sm80_bf16_d64_h16(const Launch& launch);

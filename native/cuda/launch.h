@@ -11,6 +11,9 @@ namespace flashdec::cuda {
 // Refuses with CUDA's own words if `error` is one; `what` names the call.
 void check(cudaError_t error, const char* what);
 
+// Refuses an ordinal that no usable device has.
+void require_device(int32_t ordinal);
+
 // Of the current context; no other has it, before or after.
 uint64_t current_context_id();
 

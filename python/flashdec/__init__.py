@@ -23,6 +23,7 @@ from flashdec.errors import (
     UnsupportedError,
 )
 from flashdec.facts import PlanInfo, Support
+from flashdec.merge import merge
 from flashdec.plan import Plan
 from flashdec.preference import PlanPreference
 from flashdec.sku import KernelSku, PrecisionGuarantee, kernels
@@ -63,4 +64,5 @@ __all__ = [
     "get_cmake_dir",
     "get_include",
     "kernels",
+    "merge",
 ]

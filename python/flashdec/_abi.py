@@ -31,6 +31,7 @@ PREFER_NO_SM90A = 2
 PREFER_NO_WORKSPACE = 4
 ARGS_UNIFORM_KV_LEN = 1
 ARGS_PREPARED_WORKSPACE = 2
+MERGE_BASE2 = 1
 
 
 class CDescriptor(ctypes.Structure):  # flashdec_descriptor
@@ -91,6 +92,37 @@ class CArgs(ctypes.Structure):  # flashdec_args
         ("lse_stride_head", c_int64),
         ("page_table_stride", c_int64),
         ("uniform_kv_len", c_int64),
+    ]
+
+
+class CMergeArgs(ctypes.Structure):  # flashdec_merge_args
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("backend", c_uint32),
+        ("device", c_int32),
+        ("part_o_dtype", c_uint32),
+        ("part_lse_dtype", c_uint32),
+        ("o_dtype", c_uint32),
+        ("num_threads", c_uint32),
+        ("parts", c_int64),
+        ("batch", c_int64),
+        ("heads", c_int64),
+        ("head_dim", c_int64),
+        ("part_o", c_void_p),
+        ("part_lse", c_void_p),
+        ("o", c_void_p),
+        ("lse", c_void_p),
+        ("part_o_stride_part", c_int64),
+        ("part_o_stride_batch", c_int64),
+        ("part_o_stride_head", c_int64),
+        ("part_lse_stride_part", c_int64),
+        ("part_lse_stride_batch", c_int64),
+        ("part_lse_stride_head", c_int64),
+        ("o_stride_batch", c_int64),
+        ("o_stride_head", c_int64),
+        ("lse_stride_batch", c_int64),
+        ("lse_stride_head", c_int64),
     ]
 
 
@@ -204,6 +236,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_workspace_prepare": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_can_implement": (c_int32, [c_void_p, c_void_p]),
     "flashdec_run": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
+    "flashdec_merge": (c_int32, [c_void_p, c_void_p]),
     "flashdec_sku": (c_int32, [c_void_p, c_void_p]),
     "flashdec_plan_info": (c_int32, [c_void_p, c_void_p]),
     "flashdec_kernel_count": (c_uint32, []),
@@ -237,6 +270,7 @@ workspace_size = _bind("flashdec_workspace_size")
 workspace_prepare = _bind("flashdec_workspace_prepare")
 can_implement = _bind("flashdec_can_implement")
 run = _bind("flashdec_run")
+merge = _bind("flashdec_merge")
 sku = _bind("flashdec_sku")
 plan_info = _bind("flashdec_plan_info")
 kernel_count = _bind("flashdec_kernel_count")

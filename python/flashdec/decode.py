@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from flashdec import _allocate
+from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Axes, Backend
-from flashdec._library import device_context, synchronize_stream
 from flashdec.args import Args, as_axes
 from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
 from flashdec.plan import Plan
 from flashdec.preference import PlanPreference
-from flashdec.stream import stream_pointer
-from flashdec.tensor import Tensor, describe, reader_of
+from flashdec.tensor import Tensor, describe
 from flashdec.workspace import Workspace
 
 __all__ = ["decode"]
@@ -99,7 +95,7 @@ def decode(
     table = None if page_table is None else describe(page_table, "page_table")
     _check_ranks(tensors, table)
     shape = (tensors[0].shape[0], tensors[0].shape[1], tensors[2].shape[3])
-    with _on_device(q, tensors[0].device, stream):
+    with on_device(q, tensors[0].device, stream):
         o = out if out is not None else _allocate.empty_like(q, shape)
         lse = _allocate.empty_like(q, shape[:2], "float32", "lse") if return_lse else None
         args = Args(
@@ -110,7 +106,7 @@ def decode(
         plan = _plan_for(desc, tensors[0].device, tuple(map(os.environ.get, _VARIABLES)))
         scratch = workspace if workspace is not None else _workspace_for(plan, q)
         plan.run(args, scratch, stream)
-        _finish_for_jax(q, plan, stream)
+        finish_for_jax(q, tensors[0].device, stream)
     o = _allocate.hand_over(o, q) if out is None else out
     return (o, _allocate.hand_over(lse, q)) if return_lse else o
 
@@ -188,44 +184,3 @@ def _workspace_for(plan: Plan, like: Any) -> Workspace | None:
     if kept is None or kept.nbytes < plan.workspace_size:
         kept = _scratch.workspace = Workspace.allocate(plan)
     return kept
-
-
-@contextlib.contextmanager
-def _on_device(array: Any, device: str, stream: Any) -> Iterator[None]:
-    """Make the array's device, and the stream if one is given, its library's current ones.
-
-    What is allocated meanwhile then belongs to the stream that uses it: the library's allocator
-    hands it out again only behind our work.
-    """
-    if device == "cpu":
-        yield
-        return
-    index = int(device.partition(":")[2])
-    library = reader_of(array, "q").library
-    if library not in ("torch", "cupy"):
-        with device_context(index):
-            yield
-        return
-    cuda = sys.modules[library].cuda
-    with cuda.device(index) if library == "torch" else cuda.Device(index):
-        if stream is None:
-            yield
-            return
-        with _as_current(library, cuda, stream_pointer(stream)):
-            yield
-
-
-def _as_current(library: str, cuda: Any, pointer: int) -> Any:
-    """Return a context in which a stream is the library's current one, behind the one before it."""
-    if library == "torch":
-        theirs = cuda.ExternalStream(pointer)
-        theirs.wait_stream(cuda.current_stream())
-        return cuda.stream(theirs)
-    theirs = cuda.ExternalStream(pointer)
-    theirs.wait_event(cuda.get_current_stream().record())
-    return theirs
-
-
-def _finish_for_jax(q: Any, plan: Plan, stream: Any) -> None:
-    if plan.backend is Backend.CUDA and reader_of(q, "q").library == "jax":
-        synchronize_stream(0 if stream is None else stream_pointer(stream))

@@ -127,6 +127,14 @@ def _attend(q: Array, k: Array, v: Array, factor: float, result: Exact, b: int, 
     result.score_terms[b] = terms.max(axis=-1).reshape(heads)
 
 
+def ulp(values: Array, element: DType) -> Array:
+    """Return the units in the last place that values have in an element type."""
+    size = np.maximum(np.abs(values), 2.0 ** _LEAST_EXPONENT[element])
+    with np.errstate(invalid="ignore"):
+        units: Array = np.exp2(np.floor(np.log2(size)) - _SPACING_BITS[element])
+    return units
+
+
 def error_bound(exact: Exact, element: DType, math_precision: DType = DType.FLOAT32) -> Array:
     """Return the bound on ``|o - exact.o|``: rule 7 of the numeric contract in ``flashdec.h``.
 
@@ -139,16 +147,13 @@ def error_bound(exact: Exact, element: DType, math_precision: DType = DType.FLOA
     math_precision : DType
         Of the kernel's guarantee: the rounding of probabilities.
     """
-    bits = _SPACING_BITS[element]
-    size = np.maximum(np.abs(exact.o), 2.0 ** _LEAST_EXPONENT[element])
     with np.errstate(invalid="ignore"):
-        ulp = np.exp2(np.floor(np.log2(size)) - bits)
         slope = (
             _PROBABILITY_ROUNDING[math_precision]
             + 2.0**-20
             + 2.0**-21 * exact.score_terms[..., None]
         )
-        bound: Array = 0.625 * ulp + slope * exact.magnitude
+        bound: Array = 0.625 * ulp(exact.o, element) + slope * exact.magnitude
     return bound
 
 

@@ -16,6 +16,7 @@ STRUCTS = {
     "flashdec_descriptor": _abi.CDescriptor,
     "flashdec_preference": _abi.CPreference,
     "flashdec_args": _abi.CArgs,
+    "flashdec_merge_args": _abi.CMergeArgs,
     "flashdec_plan": _abi.CPlan,
     "flashdec_precision_guarantee": _abi.CGuarantee,
     "flashdec_kernel_sku": _abi.CKernelSku,

@@ -22,6 +22,8 @@ def test_the_python_runs_and_is_right() -> None:
     # README's plan has splits of another length, so other bits.
     assert np.allclose(names["o"], want, rtol=2**-9, atol=2**-12)
     assert want.any()
+    whole = flashdec.decode(*(names[name] for name in "qkv"))
+    assert np.allclose(names["whole"], whole, rtol=2**-9, atol=2**-12)
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,0 +1,196 @@
+"""Partial results of attention, over parts of a cache, become the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flashdec import _abi, _allocate
+from flashdec._device import finish_for_jax, on_device
+from flashdec._enums import Backend
+from flashdec.dtypes import DType
+from flashdec.errors import InvalidArgumentError
+from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
+from flashdec.tensor import Tensor, describe, reader_of
+
+__all__ = ["merge"]
+
+
+def merge(
+    o: Any,
+    lse: Any,
+    *,
+    out: Any = None,
+    lse_out: Any = None,
+    base2: bool = False,
+    stream: Any = None,
+) -> tuple[Any, Any]:
+    """Merge attention over the parts of a cache into attention over all of it.
+
+    ``lse = ln(sum_i exp(lse_i))`` and ``o = sum_i exp(lse_i - lse) o_i``, in float32, in the order
+    of the parts; `flashdec.h` has the bounds of its error.  A part whose lse is -inf is empty, and
+    its o is not looked at.  Merges of merges give the same, within that bound.
+
+    Parameters
+    ----------
+    o : array ``[parts, batch, heads, head_dim]``, or two arrays ``[batch, heads, head_dim]``
+        Results of `decode` over each part: float32, float16 or bfloat16.
+    lse : array ``[parts, batch, heads]``, or two arrays ``[batch, heads]``
+        The logarithms that belong to them: of the same types, float32 as `decode` returns it.
+        Rows that hold both, ``packed[parts, batch, heads, head_dim + 1]``, are
+        ``merge(packed[..., :-1], packed[..., -1])``.
+    out : array ``[batch, heads, head_dim]``, optional
+        Where to write; None: a new array like o.  May be one of the parts.
+    lse_out : float32 array ``[batch, heads]``, optional
+        The same for lse.
+    base2 : bool
+        Whether lse and `lse_out` are logarithms to the base 2.
+    stream : stream object or int, optional
+        CUDA: None is the current stream of o's library.
+
+    Returns
+    -------
+    out, lse_out : arrays
+        All parts empty: 0 and -inf.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument is not as above; nothing has been written then.
+    DeviceError
+        If the arrays are on different devices, or CUDA reports an error.
+    """
+    first = o[0] if isinstance(o, (tuple, list)) and o else o
+    part_o, part_lse = _parts(o, "o", 3), _parts(lse, "lse", 2)
+    if part_lse.shape != part_o.shape[:3]:
+        raise InvalidArgumentError(
+            f"lse has the shape {part_lse.shape} and o {part_o.shape}; that of lse must be "
+            f"{part_o.shape[:3]}"
+        )
+    device = part_o.device
+    with on_device(first, device, stream):
+        o_shape = part_o.shape[1:]
+        new_o = out if out is not None else _allocate.empty_like(first, o_shape)
+        new_lse = (
+            lse_out
+            if lse_out is not None
+            else _allocate.empty_like(first, o_shape[:2], "float32", "lse_out")
+        )
+        whole = _output(new_o, "out", o_shape, device)
+        whole_lse = _output(new_lse, "lse_out", o_shape[:2], device)
+        if whole_lse.dtype is not DType.FLOAT32:
+            raise InvalidArgumentError(
+                f"lse_out has elements of type {_name(whole_lse)}; it must be float32"
+            )
+        if part_lse.device != device:
+            raise InvalidArgumentError(f"lse is on {part_lse.device} and o on {device}")
+        _run(part_o, part_lse, whole, whole_lse, base2, _stream_of(first, device, stream))
+        finish_for_jax(first, device, stream)
+    return (
+        _allocate.hand_over(new_o, first) if out is None else out,
+        _allocate.hand_over(new_lse, first) if lse_out is None else lse_out,
+    )
+
+
+def _name(tensor: Tensor) -> str:
+    found = getattr(tensor.owner, "dtype", "unknown")
+    return str(found)
+
+
+def _described(array: Any, name: str, rank: int) -> Tensor:
+    tensor = describe(array, name)
+    if len(tensor.shape) != rank:
+        raise InvalidArgumentError(
+            f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
+        )
+    if tensor.dtype is None:
+        raise InvalidArgumentError(
+            f"{name} has elements of type {_name(tensor)}; they must be float32, float16 or "
+            "bfloat16 (in NumPy: ml_dtypes.bfloat16)"
+        )
+    is_lse = name.startswith("lse")
+    if not is_lse and tensor.shape[-1] > 1 and tensor.strides[-1] != 1:
+        raise InvalidArgumentError(
+            f"{name} has the stride {tensor.strides[-1]} along head_dim; it must be 1"
+        )
+    return tensor
+
+
+def _parts(given: Any, name: str, rank: int) -> Tensor:
+    """Return parts as one tensor, also two arrays: their distance is the stride."""
+    if not isinstance(given, (tuple, list)):
+        return _described(given, name, rank + 1)
+    if len(given) != 2:
+        raise InvalidArgumentError(
+            f"{name} has {len(given)} arrays; it must have 2, or be one array of all parts"
+        )
+    one, two = (_described(array, f"{name}[{i}]", rank) for i, array in enumerate(given))
+    facts = [(each.shape, each.strides, each.dtype, each.device) for each in (one, two)]
+    if facts[0] != facts[1]:
+        raise InvalidArgumentError(
+            f"{name}[0] has shape, strides, type and device {_told(one)}, and {name}[1] "
+            f"{_told(two)}; they must be the same"
+        )
+    assert one.dtype is not None
+    apart = two.pointer - one.pointer
+    if apart % one.dtype.itemsize != 0:
+        raise InvalidArgumentError(
+            f"{name}[1] is {apart} bytes from {name}[0]; it must be a multiple of "
+            f"{one.dtype.itemsize}"
+        )
+    return Tensor(
+        pointer=one.pointer,
+        shape=(2, *one.shape),
+        strides=(apart // one.dtype.itemsize, *one.strides),
+        dtype=one.dtype,
+        device=one.device,
+        readonly=True,
+        owner=given,
+    )
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tensor.shape}, {tensor.strides}, {_name(tensor)} and {tensor.device}"
+
+
+def _output(array: Any, name: str, shape: tuple[int, ...], device: str) -> Tensor:
+    tensor = _described(array, name, len(shape))
+    if tensor.shape != shape:
+        raise InvalidArgumentError(f"{name} has the shape {tensor.shape}; it must be {shape}")
+    if tensor.readonly:
+        raise InvalidArgumentError(f"{name} is read-only; it is written")
+    if tensor.device != device:
+        raise InvalidArgumentError(f"{name} is on {tensor.device} and o on {device}")
+    return tensor
+
+
+def _stream_of(array: Any, device: str, stream: Any) -> int | None:
+    if device == "cpu":
+        return None if stream is None else stream_pointer(stream)
+    if stream is not None:
+        return stream_pointer(stream) or LEGACY_STREAM
+    library = reader_of(array, "o").library
+    return current_stream(library, int(device.partition(":")[2])) or LEGACY_STREAM
+
+
+def _run(
+    part_o: Tensor, part_lse: Tensor, o: Tensor, lse: Tensor, base2: bool, stream: int | None
+) -> None:
+    args = _abi.sized(_abi.CMergeArgs)
+    args.flags = _abi.MERGE_BASE2 if base2 else 0
+    on_cpu = o.device == "cpu"
+    args.backend = Backend.CPU if on_cpu else Backend.CUDA
+    args.device = 0 if on_cpu else int(o.device.partition(":")[2])
+    args.part_o_dtype, args.part_lse_dtype, args.o_dtype = part_o.dtype, part_lse.dtype, o.dtype
+    args.parts, args.batch, args.heads, args.head_dim = part_o.shape
+    args.part_o, args.part_lse, args.o, args.lse = (
+        each.pointer for each in (part_o, part_lse, o, lse)
+    )
+    for name, tensor, axes in (
+        ("part_o", part_o, ("part", "batch", "head")),
+        ("part_lse", part_lse, ("part", "batch", "head")),
+        ("o", o, ("batch", "head")),
+        ("lse", lse, ("batch", "head")),
+    ):
+        for axis, stride in zip(axes, tensor.strides, strict=False):
+            setattr(args, f"{name}_stride_{axis}", stride)
+    _abi.check(_abi.merge(_abi.address(args), stream))
