@@ -10,7 +10,7 @@
 
 namespace flashdec {
 
-// Of one whose lse is -inf nothing is used: 0 even beside others that are -inf, too.
+// Nothing of it is used.
 FLASHDEC_INLINE bool is_empty_part(float lse) {
   return lse == -INFINITY;
 }
@@ -20,9 +20,10 @@ FLASHDEC_INLINE float log2_unit(bool base2) {
   return base2 ? 1.0f : kLog2E;
 }
 
-// `top`: the largest lse.  1 for that one, exactly; NaN for NaN, and for +inf.
-FLASHDEC_INLINE float part_weight(float lse, float top, float unit) {
-  return is_empty_part(lse) ? 0.0f : exp2f((lse - top) * unit);
+// The weight of a part is exp2 of that.  `reference`: reference_score() of the largest lse, whose
+// weight is 1, exactly; that of -inf is 0, that of NaN and +inf NaN.
+FLASHDEC_INLINE float part_exponent(float lse, float reference, float unit) {
+  return (lse - reference) * unit;
 }
 
 // Of weights that add up to `sum`.
@@ -33,10 +34,5 @@ FLASHDEC_INLINE float merged_lse(float top, float sum, bool base2) {
 
 // The identity of an addition that keeps the sign of a zero.
 constexpr float kNoValue = -0.0f;
-
-// A sum of weighted values.
-FLASHDEC_INLINE float merged_value(float values, float sum) {
-  return sum == 0.0f ? 0.0f : values / sum;
-}
 
 }  // namespace flashdec

@@ -62,7 +62,7 @@ void add_part(const Row& row, int64_t part, int64_t column, int64_t count, float
 template <class E>
 void store_values(const float* sums, float sum, int64_t count, E* target) {
   for (int64_t i = 0; i < count; ++i)
-    from_float(merged_value(sums[i], sum), target + i);
+    from_float(sum == 0.0f ? 0.0f : sums[i] / sum, target + i);
 }
 
 void store(const Row& row, int64_t column, int64_t count, const float* sums, float sum) {
@@ -84,9 +84,10 @@ void merge_row(const Row& row) {
   float top = -INFINITY;
   for (int64_t part = 0; part < m.parts; ++part)
     top = fmaxf(top, lse_of(row, part));  // drops a NaN, but its weight does not
+  const float reference = reference_score(top);
   float sum = 0.0f;
   for (int64_t part = 0; part < m.parts; ++part)
-    sum += part_weight(lse_of(row, part), top, unit);
+    sum += exp2f(part_exponent(lse_of(row, part), reference, unit));
   // What is read of these columns is read before they are written: o may be a part.
   for (int64_t column = 0; column < m.head_dim; column += kColumns) {
     const int64_t count = std::min(kColumns, m.head_dim - column);
@@ -95,7 +96,7 @@ void merge_row(const Row& row) {
     for (int64_t part = 0; part < m.parts; ++part) {
       const float lse = lse_of(row, part);
       if (!is_empty_part(lse))
-        add_part(row, part, column, count, part_weight(lse, top, unit), sums);
+        add_part(row, part, column, count, exp2f(part_exponent(lse, reference, unit)), sums);
     }
     store(row, column, count, sums, sum);
   }

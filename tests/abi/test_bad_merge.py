@@ -81,6 +81,7 @@ REFUSED: list[tuple[str, int, int, tuple[object, ...]]] = [
     ("part_o_stride_part", -(2**62), INVALID_STRIDE, ("part_o", "2^62")),
     ("part_lse_stride_batch", 2**62, INVALID_STRIDE, ("part_lse", "2^62")),
     ("o_stride_head", DIM - 1, INVALID_STRIDE, ("o_stride_head 7", "overlap")),
+    ("o_stride_batch", HEADS * DIM - 1, INVALID_STRIDE, ("o_stride_batch is 31", "overlap")),
     ("o_stride_batch", 0, INVALID_STRIDE, ("o_stride_batch is 0", "overlap")),
     ("lse_stride_head", 0, INVALID_STRIDE, ("lse_stride_head 0", "overlap")),
     ("lse_stride_batch", -1, INVALID_STRIDE, ("lse_stride_batch is -1",)),
