@@ -27,7 +27,6 @@ constexpr IsaName kIsaNames[] = {
     {Isa::kAvx512, "avx512"},
 };
 
-
 #if FLASHDEC_X86
 bool has(uint64_t word, uint64_t bits) {
   return (word & bits) == bits;
