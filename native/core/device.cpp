@@ -106,13 +106,17 @@ const char* isa_name(Isa isa) {
   return "unknown";
 }
 
+uint32_t cpu_threads() {
+  const char* threads = std::getenv("FLASHDEC_NUM_THREADS");
+  return is_set(threads) ? threads_from_environment(threads) : processors_allowed();
+}
+
 CpuDevice cpu_device() {
   const char* isa = std::getenv("FLASHDEC_ISA");
-  const char* threads = std::getenv("FLASHDEC_NUM_THREADS");
   CpuDevice device;
   device.forced = is_set(isa);
   device.isa = device.forced ? forced_isa(isa) : best_isa();
-  device.num_threads = is_set(threads) ? threads_from_environment(threads) : processors_allowed();
+  device.num_threads = cpu_threads();
   return device;
 }
 

@@ -32,6 +32,9 @@ struct Device {
 // FLASHDEC_ISA and FLASHDEC_NUM_THREADS are read anew at each call.  Refuses what they cannot mean.
 CpuDevice cpu_device();
 
+// The same of threads alone.
+uint32_t cpu_threads();
+
 const char* isa_name(Isa isa);
 
 }  // namespace flashdec

@@ -29,6 +29,7 @@ FLASHDEC_INLINE float part_exponent(float lse, float reference, float unit) {
 // Of weights that add up to `sum`.
 FLASHDEC_INLINE float merged_lse(float top, float sum, bool base2) {
   if (sum == 0.0f) return -INFINITY;
+  if (sum == 1.0f) return top;  // also if that is -0
   return top + (base2 ? log2f(sum) : log2f(sum) * kLn2);
 }
 

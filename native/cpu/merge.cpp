@@ -120,7 +120,7 @@ void do_item(const void* context, int64_t index) {
 void merge(const Merge& args) {
   const int64_t bytes = args.parts * args.head_dim * element_size(args.part_element);
   const Job job = {args, std::max<int64_t>(1, kBytesOfItem / bytes)};
-  const uint32_t threads = args.num_threads != 0 ? args.num_threads : cpu_device().num_threads;
+  const uint32_t threads = args.num_threads != 0 ? args.num_threads : cpu_threads();
   parallel_for(threads, ceil_div(args.rows(), job.rows), do_item, &job);
 }
 

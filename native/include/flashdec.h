@@ -65,7 +65,8 @@
  * - In one process: nothing but the functions here is exported, and the
  *   library loads on machines that have neither a GPU nor a driver.
  *
- * flashdec_select reads three variables of the environment:
+ * flashdec_select reads three variables of the environment (and flashdec_merge
+ * the last of them):
  *   FLASHDEC_CHECK          1: see rule 8 below; 0, or unset: no such checks
  *   FLASHDEC_ISA            CPU: reference, generic, avx2 or avx512, exactly
  *                           that one; unset: the best that the processor has
@@ -445,17 +446,19 @@ FLASHDEC_API int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args
  *     o = sum_i exp(lse[i] - lse) * o[i]
  *
  * (the merge of online softmax, Milakov and Gimelshein, 2018; over the devices
- * of a ring, Liu et al., "Ring Attention", 2023).  Sums are float32, in the
- * order of the parts; o is rounded once.
+ * of a ring, Liu et al., "Ring Attention", 2023).  Sums are float32, in an
+ * order that parts and head_dim fix; o is rounded once.
  *
- * - A part whose lse is -inf is empty: its o is not looked at, and may be NaN.
- *   If all are, o is 0 and lse -inf.  One part that is not has its bits in the
+ * - A part whose lse is -inf is empty: its o is not used, and may be NaN.  If
+ *   all are, o is 0 and lse -inf.  One part that is not has its bits in the
  *   result (where o and part_o have the same dtype).
- * - An lse that is NaN or +inf makes that row's o and lse NaN.
- * - Otherwise, against exact arithmetic on the same inputs:
- *     |o - o_exact| <= 0.625 ulp(o_exact) + 2^-19 * sum_i w[i] |part_o[i]| / sum_i w[i]
- *     |lse - lse_exact| <= 1e-6 + 2^-22 * |lse_exact|
- *   with w[i] = exp(lse[i] - lse_exact).
+ * - An lse that is NaN or +inf makes that row's o and lse NaN.  Inf or NaN in
+ *   the o of a part that is not empty makes that element Inf or NaN.
+ * - Otherwise, and where no sum leaves float32's range, against exact
+ *   arithmetic on the same inputs, with e = parts * 2^-24 and
+ *   w[i] = exp(lse[i] - lse_exact):
+ *     |o - o_exact| <= 0.625 ulp(o_exact) + (2^-19 + e) * sum_i w[i] |part_o[i]|
+ *     |lse - lse_exact| <= 1e-6 + e + 2^-22 * |lse_exact|
  * - o may be one of the parts, and lse its lse: the same address, strides and
  *   dtype.  Other overlaps of outputs and inputs are not checked, and wrong.
  * ---------------------------------------------------------------------- */

@@ -8,7 +8,7 @@ from flashdec import _abi, _allocate
 from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Backend
 from flashdec.dtypes import DType
-from flashdec.errors import InvalidArgumentError
+from flashdec.errors import DeviceError, InvalidArgumentError
 from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
 from flashdec.tensor import Tensor, describe, reader_of
 
@@ -26,9 +26,9 @@ def merge(
 ) -> tuple[Any, Any]:
     """Merge attention over the parts of a cache into attention over all of it.
 
-    ``lse = ln(sum_i exp(lse_i))`` and ``o = sum_i exp(lse_i - lse) o_i``, in float32, in the order
-    of the parts; `flashdec.h` has the bounds of its error.  A part whose lse is -inf is empty, and
-    its o is not looked at.  Merges of merges give the same, within that bound.
+    ``lse = ln(sum_i exp(lse_i))`` and ``o = sum_i exp(lse_i - lse) o_i``, in float32, always in the
+    same order; `flashdec.h` has the bounds of its error.  A part whose lse is -inf is empty, and
+    its o is not used.  Merges of merges give the same, within that bound.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def merge(
                 f"lse_out has elements of type {_name(whole_lse)}; it must be float32"
             )
         if part_lse.device != device:
-            raise InvalidArgumentError(f"lse is on {part_lse.device} and o on {device}")
+            raise DeviceError(f"lse is on {part_lse.device} and o on {device}")
         _run(part_o, part_lse, whole, whole_lse, base2, _stream_of(first, device, stream))
         finish_for_jax(first, device, stream)
     return (
@@ -107,6 +107,10 @@ def _described(array: Any, name: str, rank: int) -> Tensor:
             f"{name} has elements of type {_name(tensor)}; they must be float32, float16 or "
             "bfloat16 (in NumPy: ml_dtypes.bfloat16)"
         )
+    if 0 in tensor.shape:
+        raise InvalidArgumentError(
+            f"{name} has the shape {tensor.shape}; every axis must have an element"
+        )
     is_lse = name.startswith("lse")
     if not is_lse and tensor.shape[-1] > 1 and tensor.strides[-1] != 1:
         raise InvalidArgumentError(
@@ -124,10 +128,12 @@ def _parts(given: Any, name: str, rank: int) -> Tensor:
             f"{name} has {len(given)} arrays; it must have 2, or be one array of all parts"
         )
     one, two = (_described(array, f"{name}[{i}]", rank) for i, array in enumerate(given))
-    facts = [(each.shape, each.strides, each.dtype, each.device) for each in (one, two)]
+    if one.device != two.device:
+        raise DeviceError(f"{name}[0] is on {one.device} and {name}[1] on {two.device}")
+    facts = [(each.shape, _used_strides(each), each.dtype) for each in (one, two)]
     if facts[0] != facts[1]:
         raise InvalidArgumentError(
-            f"{name}[0] has shape, strides, type and device {_told(one)}, and {name}[1] "
+            f"{name}[0] has shape, strides and type {_told(one)}, and {name}[1] "
             f"{_told(two)}; they must be the same"
         )
     assert one.dtype is not None
@@ -149,17 +155,22 @@ def _parts(given: Any, name: str, rank: int) -> Tensor:
 
 
 def _told(tensor: Tensor) -> str:
-    return f"{tensor.shape}, {tensor.strides}, {_name(tensor)} and {tensor.device}"
+    return f"{tensor.shape}, {tensor.strides} and {_name(tensor)}"
+
+
+def _used_strides(tensor: Tensor) -> list[int]:
+    """Return the strides along axes of more than one element."""
+    return [s for n, s in zip(tensor.shape, tensor.strides, strict=True) if n > 1]
 
 
 def _output(array: Any, name: str, shape: tuple[int, ...], device: str) -> Tensor:
     tensor = _described(array, name, len(shape))
     if tensor.shape != shape:
         raise InvalidArgumentError(f"{name} has the shape {tensor.shape}; it must be {shape}")
-    if tensor.readonly:
+    if tensor.readonly or reader_of(array, name).library == "jax":
         raise InvalidArgumentError(f"{name} is read-only; it is written")
     if tensor.device != device:
-        raise InvalidArgumentError(f"{name} is on {tensor.device} and o on {device}")
+        raise DeviceError(f"{name} is on {tensor.device} and o on {device}")
     return tensor
 
 

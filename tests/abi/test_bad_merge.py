@@ -181,3 +181,37 @@ def test_read_only_outputs_are_refused() -> None:
     out.flags.writeable = False
     with pytest.raises(flashdec.InvalidArgumentError, match="out is read-only"):
         flashdec.merge(VALUES, LSE, out=out)
+
+
+def test_arrays_of_jax_do_not_change() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    out = jnp.full((3, 4, 8), 7, jnp.float32)
+    with pytest.raises(flashdec.InvalidArgumentError, match="out is read-only"):
+        flashdec.merge(VALUES, LSE, out=out)
+    assert (np.asarray(out) == 7).all()
+
+
+def test_strides_that_are_not_used_may_differ() -> None:
+    wide = np.ones((1, 16, 8), np.float32)[:, :4]
+    logs = np.ones((1, 16), np.float32)[:, :4]
+    o, _ = flashdec.merge((wide, wide.copy()), (logs, logs.copy()))
+    assert (o == 1).all()
+
+
+def test_empty_arrays_are_refused() -> None:
+    with pytest.raises(flashdec.InvalidArgumentError, match="every axis must have an element"):
+        flashdec.merge(VALUES[:, :0], LSE[:, :0])
+
+
+@pytest.mark.cuda
+def test_arrays_of_two_devices_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    there, logs = torch.from_numpy(VALUES).cuda(), torch.from_numpy(LSE).cuda()
+    for o, lse, more in (
+        (there, LSE, {}),
+        (VALUES, logs, {}),
+        (there, logs, {"out": np.ones((3, 4, 8), np.float32)}),
+        ((there[0], VALUES[0]), logs, {}),
+    ):
+        with pytest.raises(flashdec.DeviceError, match="is on cpu|is on cuda:0"):
+            flashdec.merge(o, lse, **more)

@@ -238,9 +238,11 @@ void enqueue_rows(const Merge& m, CUstream_st* stream) {
   params.heads = make_divisor(m.heads);
   params.rows = static_cast<int>(m.rows());
   params.lanes_log = std::min(ceil_log2(static_cast<int>((m.head_dim + kCount - 1) / kCount)), 5);
-  // By the parts and head_dim alone, so that a row has its bits in any batch.
+  // By parts and head_dim alone, as if a lane had one column, so that a row has its bits in any
+  // batch and at any alignment.
+  const int most_lanes_log = std::min(ceil_log2(static_cast<int>(m.head_dim)), 5);
   params.slices_log = std::min(ceil_log2(static_cast<int>(ceil_div(m.parts, kAhead))),
-                               kThreadsLog - params.lanes_log);
+                               kThreadsLog - most_lanes_log);
   const int64_t rows_of_block = kThreads >> (params.lanes_log + params.slices_log);
   void* arguments[] = {&params};
   static KernelSetup setup;
