@@ -9,6 +9,7 @@
 #include "core/softmax_state.h"
 #include "core/validate.h"
 #include "cpu/backend.h"
+#include "cpu/merge.h"
 #include "cuda/backend.h"
 
 using namespace flashdec;
@@ -29,6 +30,7 @@ NOT_RUN(run_generic_f32)
 NOT_RUN(run_reference_bf16)
 NOT_RUN(run_reference_f16)
 NOT_RUN(run_reference_f32)
+void merge(const Merge&) {}
 }  // namespace flashdec::cpu
 
 namespace flashdec::cuda {
@@ -65,6 +67,7 @@ NOT_RUN(run_sm90_f16_d128_h16)
 NOT_RUN(run_sm90_f16_d192_h8)
 NOT_RUN(run_sm90_f16_d256_h8)
 __attribute__((weak)) void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
+void merge(const Merge&, CUstream_st*) {}
 NOT_RUN(run_simple_bf16)
 NOT_RUN(run_simple_f16)
 NOT_RUN(run_simple_f32)
