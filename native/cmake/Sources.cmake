@@ -7,6 +7,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/array.cpp
   native/core/build_id.cpp
   native/core/device.cpp
+  native/core/interpreter.cpp
   native/core/plan.cpp
   native/core/registry.cpp
   native/core/run.cpp

@@ -4,6 +4,7 @@
 #include "core/array.h"
 #include "core/checks.h"
 #include "core/guarded.h"
+#include "core/interpreter.h"
 #include "core/plan.h"
 #include "core/run.h"
 #include "core/validate_arrays.h"
@@ -43,18 +44,42 @@ void bind(const Plan& plan, uint32_t axes, const Operand* operands, flashdec_arg
 // Lets Python's other threads run meanwhile.
 class WithoutGil {
  public:
-  explicit WithoutGil(const flashdec_objects& given)
-      : take_(given.take_gil), thread_(given.leave_gil != nullptr ? given.leave_gil() : nullptr) {}
-  ~WithoutGil() {
-    if (thread_ != nullptr) take_(thread_);
-  }
+  WithoutGil() : thread_(interpreter().leave_gil()) {}
+  ~WithoutGil() { interpreter().take_gil(thread_); }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
 
  private:
-  void (*take_)(void*);
   void* thread_;
 };
+
+// The arguments of one call: its arrays, or what the caller has filled in.
+flashdec_args args_of(const flashdec_objects& given, const Plan& plan) {
+  if (given.args == nullptr) {
+    flashdec_args args = {};
+    args.flags = given.flags;
+    args.uniform_kv_len = given.uniform_kv_len;
+    bind(plan, given.axes, given.operands, &args);
+    return args;
+  }
+  if (given.axes != 0 || given.flags != 0 || given.uniform_kv_len != 0)
+    refuse(FLASHDEC_INVALID_VALUE,
+           "objects has axes %u, flags 0x%x and uniform_kv_len %lld; they must be 0 where args is "
+           "given",
+           given.axes, given.flags, static_cast<long long>(given.uniform_kv_len));
+  for (int i = 0; i < FLASHDEC_OPERAND_COUNT; ++i)
+    if (is_there(given.operands[i]))
+      refuse(FLASHDEC_INVALID_VALUE, "%s is given as an object, and args too; it must be NULL then",
+             operand_name(i));
+  return read_struct(given.args, "args");
+}
+
+CUstream_st* stream_of(const flashdec_objects& given, const Plan& plan) {
+  CUstream_st* stream = given.stream;
+  if (stream == nullptr && plan.device >= 0 && given.args == nullptr)
+    current_stream(*given.operands[FLASHDEC_OPERAND_Q].reader, plan.device, &stream);
+  return stream;
+}
 
 }  // namespace
 
@@ -88,17 +113,25 @@ int32_t flashdec_run_objects(const flashdec_objects* objects) {
     const flashdec_objects given = read_struct(objects, "objects");
     const Plan loaded = load_plan(given.plan);
     check_flags("objects->reserved", given.reserved, 0);
-    if (given.leave_gil != nullptr) require(given.take_gil, "objects->take_gil");
-    flashdec_args args = {};
-    args.flags = given.flags;
-    args.uniform_kv_len = given.uniform_kv_len;
-    bind(loaded, given.axes, given.operands, &args);
-    CUstream_st* stream = given.stream;
-    if (stream == nullptr && loaded.device >= 0)
-      current_stream(*given.operands[FLASHDEC_OPERAND_Q].reader, loaded.device, &stream);
-    const WithoutGil released(given);
+    const flashdec_args args = args_of(given, loaded);
+    CUstream_st* stream = stream_of(given, loaded);
+    const WithoutGil released;
     run(loaded, args, given.workspace, given.workspace_bytes, stream);
   });
+}
+
+void* flashdec_run_method(void* capsule, void*) {
+  void* result = nullptr;
+  guarded([&] {
+    const Interpreter& python = interpreter();
+    const void* objects = python.capsule_pointer(capsule, "flashdec_objects");
+    if (objects == nullptr) return;
+    const int32_t status = flashdec_run_objects(static_cast<const flashdec_objects*>(objects));
+    // Python may have set an exception of its own while it read an array.
+    if (status != FLASHDEC_SUCCESS && python.exception() != nullptr) return;
+    result = python.make_int(status);
+  });
+  return result;
 }
 
 int32_t flashdec_read_object(const flashdec_object* object, const char* name,

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/abi.h"
+#include "core/interpreter.h"
 #include "core/status.h"
 
 // The layouts that DLPack 1.x publishes, written down from its documentation.
@@ -130,12 +131,12 @@ void read_interface(const ArrayInterface& source, uint32_t opaque_dtype, const c
 }
 
 void read_capsule(const flashdec_object& object, const char* name, Array* array) {
-  const char* kind = object.reader->capsule_name(object.object);
+  const char* kind = interpreter().capsule_name(object.object);
   const bool versioned = kind != nullptr && std::strcmp(kind, "dltensor_versioned") == 0;
   if (!versioned && (kind == nullptr || std::strcmp(kind, "dltensor") != 0))
     refuse(FLASHDEC_INVALID_VALUE, "%s gives a capsule named \"%s\", not an unused DLPack tensor",
            name, kind != nullptr ? kind : "");
-  void* pointer = object.reader->capsule_pointer(object.object, kind);
+  void* pointer = interpreter().capsule_pointer(object.object, kind);
   if (!versioned) return read_tensor(static_cast<ManagedTensor*>(pointer)->tensor, name, array);
   const auto* managed = static_cast<ManagedTensorVersioned*>(pointer);
   if (managed->version.major != 1)
@@ -194,8 +195,8 @@ void read_object(const flashdec_object& object, const char* name, Array* array) 
     case FLASHDEC_OBJECT_CAPSULE:
       return read_capsule(object, name, array);
     case FLASHDEC_OBJECT_ARRAY_STRUCT:
-      return read_interface(*static_cast<const ArrayInterface*>(
-                                require(reader.capsule_pointer(object.object, nullptr), name)),
+      return read_interface(*static_cast<const ArrayInterface*>(require(
+                                interpreter().capsule_pointer(object.object, nullptr), name)),
                             reader.opaque_dtype, name, array);
     default:
       refuse(FLASHDEC_INVALID_VALUE, "reader->kind is %u; it must be 1 to 3", reader.kind);

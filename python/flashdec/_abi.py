@@ -1,4 +1,4 @@
-"""Mirrors of the C headers: structures, flags and one table of prototypes.
+"""Mirror of ``flashdec.h``: structures, flags, and one table of all prototypes.
 
 The C declaration each mirror repeats is named beside it; ``tests/abi`` compares sizes and offsets.
 """
@@ -20,11 +20,8 @@ from ctypes import (
 )
 from typing import Any
 
-from flashdec._enums import Axes, ObjectKind
 from flashdec._library import load_library
 from flashdec.errors import InvalidArgumentError, error_for
-
-OPERANDS = ("q", "k", "v", "o", "lse", "kv_len", "page_table", "status")  # flashdec_operand
 
 PREFER_BATCH_INVARIANT = 1
 PREFER_NO_SM90A = 2
@@ -172,58 +169,6 @@ class CPlanFacts(ctypes.Structure):  # flashdec_plan_facts
     ]
 
 
-class CObjectReader(ctypes.Structure):  # flashdec_object_reader
-    _fields_ = [
-        ("struct_size", c_uint32),
-        ("kind", c_uint32),
-        ("opaque_dtype", c_uint32),
-        ("reserved", c_uint32),
-        ("exchange", c_void_p),
-        ("capsule_pointer", c_void_p),
-        ("capsule_name", c_void_p),
-    ]
-
-
-class CObject(ctypes.Structure):  # flashdec_object
-    _fields_ = [("reader", c_void_p), ("object", c_void_p)]
-
-
-class CArray(ctypes.Structure):  # flashdec_array
-    _fields_ = [
-        ("struct_size", c_uint32),
-        ("dtype", c_uint32),
-        ("type_code", c_uint32),
-        ("type_bits", c_uint32),
-        ("device_type", c_int32),
-        ("device_id", c_int32),
-        ("readonly", c_uint32),
-        ("ndim", c_int32),
-        ("data", c_void_p),
-        ("shape", c_int64 * 8),
-        ("strides", c_int64 * 8),
-    ]
-
-
-OBJECT_SLOTS = CObject * len(OPERANDS)
-
-
-class CObjects(ctypes.Structure):  # flashdec_objects
-    _fields_ = [
-        ("struct_size", c_uint32),
-        ("axes", c_uint32),
-        ("flags", c_uint32),
-        ("reserved", c_uint32),
-        ("uniform_kv_len", c_int64),
-        ("operands", OBJECT_SLOTS),
-        ("leave_gil", c_void_p),
-        ("take_gil", c_void_p),
-        ("plan", c_void_p),
-        ("workspace", c_void_p),
-        ("workspace_bytes", c_uint64),
-        ("stream", c_void_p),
-    ]
-
-
 def field_names(structure: type[ctypes.Structure]) -> list[str]:
     """Return the names of a structure's fields, in order."""
     return [field[0] for field in structure._fields_]
@@ -249,57 +194,43 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_args_from_dlpack": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "flashdec_args_from_objects": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p, c_void_p]),
     "flashdec_run_objects": (c_int32, [c_void_p]),
+    "flashdec_run_method": (py_object, [py_object, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
 }
 
 # These call back into Python's objects, so they keep the GIL.
 _WITH_GIL = frozenset(
-    {"flashdec_args_from_objects", "flashdec_run_objects", "flashdec_read_object"}
+    {
+        "flashdec_args_from_objects",
+        "flashdec_run_objects",
+        "flashdec_run_method",
+        "flashdec_read_object",
+    }
 )
 
 
-def _bind(name: str) -> Any:
+def bind(name: str) -> Any:
+    """Return a function of the library with its prototype."""
     library, with_gil = load_library()
     function = getattr(with_gil if name in _WITH_GIL else library, name)
     function.restype, function.argtypes = PROTOTYPES[name]
     return function
 
 
-select = _bind("flashdec_select")
-workspace_size = _bind("flashdec_workspace_size")
-workspace_prepare = _bind("flashdec_workspace_prepare")
-can_implement = _bind("flashdec_can_implement")
-run = _bind("flashdec_run")
-merge = _bind("flashdec_merge")
-sku = _bind("flashdec_sku")
-plan_info = _bind("flashdec_plan_info")
-kernel_count = _bind("flashdec_kernel_count")
-kernel_info = _bind("flashdec_kernel_info")
-version = _bind("flashdec_version")
-abi_version = _bind("flashdec_abi_version")
-status_string = _bind("flashdec_status_string")
-last_error = _bind("flashdec_last_error")
-args_from_objects = _bind("flashdec_args_from_objects")
-read_object = _bind("flashdec_read_object")
-
-
-def _bind_bare(name: str) -> Any:
-    """Bind without a conversion of the arguments, most of what a call costs.
-
-    They must be None or made by `reference`.
-    """
-    library, with_gil = load_library()
-    function = (with_gil if name in _WITH_GIL else library)[name]  # one of its own, unlike getattr
-    function.restype = PROTOTYPES[name][0]
-    return function
-
-
-run_objects = _bind_bare("flashdec_run_objects")
-
-
-def reference(structure: Any) -> Any:
-    """Make an argument of a structure's address; it keeps the structure alive."""
-    return ctypes.byref(structure)
+select = bind("flashdec_select")
+workspace_size = bind("flashdec_workspace_size")
+workspace_prepare = bind("flashdec_workspace_prepare")
+can_implement = bind("flashdec_can_implement")
+run = bind("flashdec_run")
+merge = bind("flashdec_merge")
+sku = bind("flashdec_sku")
+plan_info = bind("flashdec_plan_info")
+kernel_count = bind("flashdec_kernel_count")
+kernel_info = bind("flashdec_kernel_info")
+version = bind("flashdec_version")
+abi_version = bind("flashdec_abi_version")
+status_string = bind("flashdec_status_string")
+last_error = bind("flashdec_last_error")
 
 
 def sized(structure: type[Any]) -> Any:
@@ -345,45 +276,3 @@ def check(status: int) -> None:
     if status:
         message = last_error().decode("utf-8", "replace")
         raise error_for(status, status_string(status).decode(), message)
-
-
-def _python_api(name: str) -> int:
-    """Return the address of a function of the running interpreter."""
-    found = ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p).value
-    assert found is not None
-    return found
-
-
-def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = None) -> Any:
-    """Make a ``flashdec_object_reader``; whoever uses its address keeps it alive."""
-    return CObjectReader(
-        struct_size=ctypes.sizeof(CObjectReader),
-        kind=kind,
-        opaque_dtype=opaque_dtype,
-        exchange=exchange,
-        capsule_pointer=_python_api("PyCapsule_GetPointer"),
-        capsule_name=_python_api("PyCapsule_GetName"),
-    )
-
-
-def make_objects(axes: Axes) -> Any:
-    """Make a ``flashdec_objects`` of absent operands."""
-    return CObjects(
-        struct_size=ctypes.sizeof(CObjects),
-        axes=axes,
-        leave_gil=_python_api("PyEval_SaveThread"),
-        take_gil=_python_api("PyEval_RestoreThread"),
-    )
-
-
-def exchange_table(capsule: Any) -> int:
-    """Return the address that a type's ``__dlpack_c_exchange_api__`` holds.
-
-    Early versions of DLPack 1.3 published it as a number, later ones as a capsule.
-    """
-    if isinstance(capsule, int):
-        return capsule
-    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    get_pointer.restype, get_pointer.argtypes = c_void_p, [py_object, c_char_p]
-    table: int = get_pointer(capsule, b"dlpack_exchange_api")
-    return table

@@ -1,4 +1,7 @@
-"""Find and load ``libflashdecoding.so``.  Only this module and ``_abi`` import ctypes."""
+"""Find and load ``libflashdecoding.so``.
+
+Beside this module only the mirrors of the headers use ctypes.
+"""
 
 from __future__ import annotations
 

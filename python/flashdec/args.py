@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from flashdec import _abi
+from flashdec._abi_dlpack import OPERANDS, args_from_objects
+from flashdec._call import UNKNOWN, Call
 from flashdec._enums import Axes
 from flashdec.errors import InvalidArgumentError
 from flashdec.stream import WITH_STREAMS
@@ -15,14 +17,7 @@ from flashdec.tensor import Reader, reader_of, refuse_strange_torch
 __all__ = ["Args", "PointerArgs"]
 
 _OUTPUTS = ("o", "lse", "status")
-_KV_LEN = _abi.OPERANDS.index("kv_len")
-_UNKNOWN = object()  # the stream has to be found out at the next run, whichever is given
-
-
-def _known(given: Any, asked: str) -> Any:
-    """Return the stream that a run was given if it is the same whenever it is given again."""
-    same = type(given) is int or (given is None and not asked)
-    return given if same else _UNKNOWN
+_KV_LEN = OPERANDS.index("kv_len")
 
 
 def as_axes(layout: str) -> Axes:
@@ -34,7 +29,7 @@ def as_axes(layout: str) -> Axes:
 
 
 def _operand(index: int) -> Any:
-    name = _abi.OPERANDS[index]
+    name = OPERANDS[index]
 
     def get(self: Args) -> Any:
         return self._arrays[index]
@@ -79,18 +74,7 @@ class Args:
         If something is no array, or a torch tensor that requires grad.
     """
 
-    __slots__ = (
-        "_arrays",
-        "_asked",
-        "_entries",
-        "_objects",
-        "_passed",
-        "_plan",
-        "_read",
-        "_stream",
-        "_workspace",
-    )
-    _run = _abi.run_objects
+    __slots__ = ("_arrays", "_call", "_entries", "_objects", "_read")
 
     def __init__(
         self,
@@ -105,15 +89,11 @@ class Args:
         status: Any = None,
         layout: str = "bshd",
     ) -> None:
-        self._arrays: list[Any] = [None] * len(_abi.OPERANDS)
-        self._read: list[Any] = [None] * len(_abi.OPERANDS)  # what C reads of them, kept alive
-        self._objects = _abi.make_objects(as_axes(layout))
+        self._arrays: list[Any] = [None] * len(OPERANDS)
+        self._read: list[Any] = [None] * len(OPERANDS)  # what C reads of them, kept alive
+        self._call = Call(as_axes(layout))
+        self._objects = self._call.objects
         self._entries = list(self._objects.operands)
-        self._passed = _abi.reference(self._objects)
-        self._plan: Any = None  # of the last run
-        self._workspace: Any = None
-        self._stream: Any = _UNKNOWN
-        self._asked = ""  # the library whose current stream C cannot ask for
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)
 
@@ -129,13 +109,13 @@ class Args:
     def _assign(self, index: int, value: Any) -> None:
         if index == _KV_LEN and isinstance(value, (int, np.integer)):
             _abi.set_field(self._objects, "uniform_kv_len", int(value))
-            self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, True)
+            self._call.set_flag(_abi.ARGS_UNIFORM_KV_LEN, True)
             self._fill(index, value, None, None)
             return
         if value is None:
             self._fill(index, None, None, None)
         else:
-            name = _abi.OPERANDS[index]
+            name = OPERANDS[index]
             reader = reader_of(value, name)
             library = reader.library
             if library == "torch":
@@ -148,30 +128,11 @@ class Args:
             self._fill(index, value, reader, passed)
             if index == 0:
                 asked = reader.prepare is not None and library in WITH_STREAMS
-                self._asked = library if asked else ""
-                self._stream = _UNKNOWN
+                self._call.asked = library if asked else ""
+                self._call.stream = UNKNOWN
         if index == _KV_LEN:
-            self._set_flag(_abi.ARGS_UNIFORM_KV_LEN, False)
+            self._call.set_flag(_abi.ARGS_UNIFORM_KV_LEN, False)
             self._objects.uniform_kv_len = 0
-
-    def _set_flag(self, bit: int, on: bool) -> None:
-        flags = self._objects.flags
-        self._objects.flags = flags | bit if on else flags & ~bit
-
-    def _use(self, plan: Any, workspace: Any) -> None:
-        """Run with these from now on."""
-        objects = self._objects
-        objects.plan = plan._address
-        objects.workspace = None if workspace is None else workspace.pointer
-        objects.workspace_bytes = 0 if workspace is None else workspace.nbytes
-        prepared = workspace is not None and workspace.prepared
-        self._set_flag(_abi.ARGS_PREPARED_WORKSPACE, prepared)
-        self._plan, self._workspace, self._stream = plan, workspace, _UNKNOWN
-
-    def _use_stream(self, given: Any, address: int) -> None:
-        """Run there the next time; 0: where C finds out."""
-        self._objects.stream = address
-        self._stream = _known(given, self._asked)
 
     def _fill(self, index: int, value: Any, reader: Reader | None, passed: Any) -> None:
         entry = self._entries[index]
@@ -185,7 +146,7 @@ class Args:
         objects, args = self._objects, _abi.sized(_abi.CArgs)
         args.flags, args.uniform_kv_len = objects.flags, objects.uniform_kv_len
         operands, target = _abi.address(objects.operands), _abi.address(args)
-        return _abi.args_from_objects(plan, objects.axes, operands, target, None), args
+        return args_from_objects(plan, objects.axes, operands, target, None), args
 
 
 class PointerArgs:
@@ -201,17 +162,14 @@ class PointerArgs:
         If a field does not exist or a value does not fit it.
     """
 
-    __slots__ = ("_passed", "_plan", "_stream", "_struct", "_workspace")
+    __slots__ = ("_call", "_struct")
+    _call: Call
     _struct: Any
-    _passed: tuple[Any, ...]  # to flashdec_run
-    _plan: Any
-    _workspace: Any
-    _stream: Any
-    _asked = ""
 
     def __init__(self, **fields: int) -> None:
-        object.__setattr__(self, "_struct", _abi.sized(_abi.CArgs))
-        object.__setattr__(self, "_plan", None)
+        struct = _abi.sized(_abi.CArgs)
+        object.__setattr__(self, "_struct", struct)
+        object.__setattr__(self, "_call", Call(struct=struct))
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -225,27 +183,7 @@ class PointerArgs:
             raise InvalidArgumentError(f"{name} is no field of flashdec_args")
         _abi.set_field(self._struct, name, value)
         if name == "flags":
-            object.__setattr__(self, "_plan", None)  # the next run sets its own again
-
-    def _use(self, plan: Any, workspace: Any) -> None:
-        """Run with these from now on."""
-        bit = _abi.ARGS_PREPARED_WORKSPACE
-        prepared = workspace is not None and workspace.prepared
-        self._struct.flags = self._struct.flags & ~bit | (bit if prepared else 0)
-        scratch = (None, 0) if workspace is None else (workspace.pointer, workspace.nbytes)
-        object.__setattr__(self, "_passed", (plan._address, _abi.address(self._struct), *scratch))
-        object.__setattr__(self, "_plan", plan)
-        object.__setattr__(self, "_workspace", workspace)
-        object.__setattr__(self, "_stream", _UNKNOWN)
-
-    def _use_stream(self, given: Any, address: int) -> None:
-        object.__setattr__(self, "_passed", (*self._passed[:4], address))
-        object.__setattr__(self, "_stream", _known(given, self._asked))
-
-    @staticmethod
-    def _run(passed: tuple[Any, ...]) -> int:
-        status: int = _abi.run(*passed)
-        return status
+            self._call.plan = None  # the next run sets its own again
 
     @staticmethod
     def field_names() -> list[str]:

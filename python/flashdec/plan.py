@@ -194,12 +194,13 @@ class Plan:
             If an array or the stream is of another device, or CUDA reports an error.
         """
         # The arguments remember what they ran with: most runs change none of it.
-        if args._plan is not self or args._workspace is not workspace:
+        call = args._call
+        if call.plan is not self or call.workspace is not workspace:
             self._check_workspace(workspace)
-            args._use(self, workspace)
-        if stream is not args._stream:
-            args._use_stream(stream, self._stream_for(args._asked, stream))
-        status = args._run(args._passed)
+            call.use(self, workspace)
+        if stream is not call.stream:
+            call.use_stream(stream, self._stream_for(call.asked, stream))
+        status = call.run()
         if status:
             _abi.check(status)
 

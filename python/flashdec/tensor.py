@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flashdec import _abi
+from flashdec import _abi, _abi_dlpack
 from flashdec._enums import ObjectKind
 from flashdec.dtypes import DType
 from flashdec.errors import InvalidArgumentError
@@ -78,7 +78,7 @@ class Tensor:
 
 
 def _make(kind: ObjectKind, library: str, prepare: Prepare | None, **fields: Any) -> Reader:
-    structure = _abi.make_reader(kind, **fields)
+    structure = _abi_dlpack.make_reader(kind, **fields)
     return Reader(_abi.address(structure), prepare, library, structure)
 
 
@@ -135,7 +135,7 @@ def _exchange_reader(kind: type) -> Reader | None:
     if table is not None:
         # A torch subclass is read as torch, whatever module it lives in.
         library = "torch" if hasattr(kind, "requires_grad") else _library_of(kind)
-        exchange = _abi.exchange_table(table)
+        exchange = _abi_dlpack.exchange_table(table)
         reader = _make(ObjectKind.EXCHANGE, library, None, exchange=exchange)
     # Of threads that come here at once the first one's stays: its address may be in use already.
     return _exchange_readers.setdefault(kind, reader)
@@ -219,9 +219,9 @@ def describe(array: Any, name: str = "array") -> Tensor:
     if reader.library == "torch":
         refuse_strange_torch(array, name)
     passed = array if reader.prepare is None else reader.prepare(array, 0)
-    source = _abi.CObject(reader=reader.address, object=id(passed))
-    target = _abi.sized(_abi.CArray)
-    status = _abi.read_object(_abi.address(source), name.encode(), _abi.address(target))
+    source = _abi_dlpack.CObject(reader=reader.address, object=id(passed))
+    target = _abi.sized(_abi_dlpack.CArray)
+    status = _abi_dlpack.read_object(_abi.address(source), name.encode(), _abi.address(target))
     _abi.check(status)
     on_cpu = target.device_type in _CPU_DEVICES
     return Tensor(

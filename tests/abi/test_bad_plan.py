@@ -10,22 +10,25 @@ from typing import Any
 import pytest
 from scene import INVALID_PLAN, NULL_POINTER, Scene, check_sentence, last_error, structure
 
-from flashdec import _abi
+from flashdec import _abi, _abi_dlpack
 from flashdec._enums import Axes
 
 PLAN_BYTES = 1024
+run_objects = _abi.bind("flashdec_run_objects")
 
 
 def _objects(plan: Any) -> int:
     args = structure(_abi.CArgs)
-    slots = _abi.OBJECT_SLOTS()
-    return int(_abi.args_from_objects(plan, 1, _abi.address(slots), _abi.address(args), None))
+    slots = _abi_dlpack.OBJECT_SLOTS()
+    return int(
+        _abi_dlpack.args_from_objects(plan, 1, _abi.address(slots), _abi.address(args), None)
+    )
 
 
 def _run_objects(plan: Any) -> int:
-    objects = _abi.make_objects(Axes.BSHD)
+    objects = _abi_dlpack.make_objects(Axes.BSHD)
     objects.plan = plan
-    return int(_abi.run_objects(_abi.reference(objects)))
+    return int(run_objects(_abi.address(objects)))
 
 
 def _size(plan: Any) -> int:

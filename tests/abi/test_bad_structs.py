@@ -24,12 +24,13 @@ from scene import (
 )
 
 import flashdec
-from flashdec import _abi
+from flashdec import _abi, _abi_dlpack
 from flashdec._library import load_library
 
 ROOM = 8192
 
 Call = Callable[[Any], int]
+run_objects = _abi.bind("flashdec_run_objects")
 
 
 @functools.cache
@@ -69,12 +70,12 @@ def python_args() -> flashdec.Args:
 
 
 def _run_objects(objects: Any) -> int:
-    return int(_abi.run_objects(ctypes.c_void_p(objects)))
+    return int(run_objects(objects or None))
 
 
 def _from_objects(args: Any) -> int:
-    slots = _abi.OBJECT_SLOTS()
-    return int(_abi.args_from_objects(_abi.address(scene().plan), 1, _abi.address(slots),
+    slots = _abi_dlpack.OBJECT_SLOTS()
+    return int(_abi_dlpack.args_from_objects(_abi.address(scene().plan), 1, _abi.address(slots),
                                       args or None, None))  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
@@ -19,7 +20,9 @@ from scene import (
 )
 
 import flashdec
-from flashdec import _abi
+from flashdec import _abi, _abi_dlpack
+
+run_objects = _abi.bind("flashdec_run_objects")
 
 
 class Call:
@@ -30,11 +33,10 @@ class Call:
         self.plan = select()
         self.args = flashdec.Args(**self.arrays)
         self.objects = self.args._objects
-        self.args._use(self.plan, flashdec.Workspace.allocate(self.plan))
+        self.args._call.use(self.plan, flashdec.Workspace.allocate(self.plan))
 
     def __call__(self) -> int:
-        code: int = _abi.run_objects(self.args._passed)
-        return code
+        return self.args._call.run()
 
     def wrote(self) -> bool:
         return not np.all(self.arrays["o"] == 7)
@@ -46,11 +48,56 @@ def test_it_runs() -> None:
     assert np.allclose(call.arrays["o"], 1)
 
 
-def test_the_gil_may_stay_held() -> None:
+def test_the_function_of_c_and_the_method_do_the_same() -> None:
     call = Call()
-    call.objects.leave_gil = None
-    assert call() == 0, last_error()
-    assert call.wrote()
+    assert run_objects(_abi.address(call.objects)) == call() == 0, last_error()
+    call.objects.uniform_kv_len = 3
+    assert run_objects(_abi.address(call.objects)) == call() == INVALID_VALUE
+
+
+def test_the_method_takes_no_capsule_of_another_kind() -> None:
+    new_capsule = ctypes.pythonapi.PyCapsule_New
+    new_capsule.restype = ctypes.py_object
+    new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    call, name = Call(), b"something else"
+    method = _abi.bind("flashdec_run_method")
+    with pytest.raises(ValueError, match="incorrect name"):
+        method(new_capsule(_abi.address(call.objects), name, None), None)
+    with pytest.raises(ValueError, match="invalid PyCapsule"):
+        method("no capsule at all", None)
+    assert not call.wrote()
+
+
+def test_arguments_filled_by_the_caller_take_the_place_of_objects() -> None:
+    call = Call()
+    status, struct = call.args.bind(call.plan._address)
+    assert status == 0
+    objects = _abi_dlpack.make_objects()
+    for name in ("plan", "workspace", "workspace_bytes"):
+        setattr(objects, name, getattr(call.objects, name))
+    objects.args = _abi.address(struct)
+    assert run_objects(_abi.address(objects)) == 0, last_error()
+    assert np.allclose(call.arrays["o"], 1)
+
+
+TWICE: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
+    "axes": ({}, ("axes 1", "must be 0 where args is given")),
+    "flags": ({"axes": 0, "flags": 2}, ("flags 0x2", "must be 0 where args is given")),
+    "length": ({"axes": 0, "uniform_kv_len": 3}, ("uniform_kv_len 3", "must be 0")),
+    "objects": ({"axes": 0}, ("q is given as an object, and args too",)),
+}
+
+
+@pytest.mark.parametrize(("fields", "words"), TWICE.values(), ids=TWICE)
+def test_both_are_refused(fields: dict[str, Any], words: tuple[object, ...]) -> None:
+    call = Call()
+    _, struct = call.args.bind(call.plan._address)
+    call.objects.args = _abi.address(struct)
+    for name, value in fields.items():
+        setattr(call.objects, name, value)
+    assert call() == INVALID_VALUE
+    check_sentence(last_error(), *words)
+    assert not call.wrote()
 
 
 BAD: dict[str, tuple[dict[str, Any], int, tuple[object, ...]]] = {
@@ -59,7 +106,6 @@ BAD: dict[str, tuple[dict[str, Any], int, tuple[object, ...]]] = {
     "both lengths": ({"flags": 1}, INVALID_VALUE, ("kv_len is given",)),
     "length without its flag": ({"uniform_kv_len": 3}, INVALID_VALUE, ("uniform_kv_len is 3",)),
     "axes": ({"axes": 3}, INVALID_VALUE, ("axes is 3",)),
-    "half of the GIL": ({"take_gil": None}, NULL_POINTER, ("objects->take_gil is NULL",)),
     "struct_size": ({"struct_size": 8}, INVALID_STRUCT_SIZE, ("objects->struct_size is 8",)),
     "plan": ({"plan": None}, NULL_POINTER, ("plan is NULL",)),
     "workspace": ({"workspace": None}, NULL_POINTER, ("workspace is NULL",)),

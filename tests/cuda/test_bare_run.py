@@ -9,7 +9,7 @@ import pytest
 from bare import BOUNDARY, SENTINEL, SPLIT, Bare, last_error, run_python
 
 import flashdec
-from flashdec import _abi
+from flashdec import _abi_dlpack
 from kit.backends import environment
 from kit.case import Case, random_case
 from kit.compare import check, same_bits
@@ -95,7 +95,7 @@ def test_old_contents_of_the_workspace_change_nothing() -> None:
         assert same_bits(got.lse, want.lse)
 
 
-OPERANDS = [*_abi.OPERANDS, "workspace"]
+OPERANDS = [*_abi_dlpack.OPERANDS, "workspace"]
 
 
 @pytest.mark.parametrize("name", OPERANDS)

@@ -1,0 +1,36 @@
+#include "core/interpreter.h"
+
+#include <dlfcn.h>
+
+#include "core/status.h"
+
+namespace flashdec {
+namespace {
+
+template <class Function>
+void find(Function& target, const char* name) {
+  target = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+  if (target == nullptr)
+    refuse(FLASHDEC_INVALID_VALUE,
+           "this process has no %s; Python's objects can be read where Python runs only", name);
+}
+
+Interpreter find_interpreter() {
+  Interpreter found;
+  find(found.capsule_pointer, "PyCapsule_GetPointer");
+  find(found.capsule_name, "PyCapsule_GetName");
+  find(found.make_int, "PyLong_FromLong");
+  find(found.exception, "PyErr_Occurred");
+  find(found.leave_gil, "PyEval_SaveThread");
+  find(found.take_gil, "PyEval_RestoreThread");
+  return found;
+}
+
+}  // namespace
+
+const Interpreter& interpreter() {
+  static const Interpreter found = find_interpreter();
+  return found;
+}
+
+}  // namespace flashdec
