@@ -13,8 +13,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from flashdec import _abi
-from flashdec.args import Args
+from flashdec.args import Args, PointerArgs
 from flashdec.bench.cuda.contenders import VARIANTS, new_workspace, select_plan
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
@@ -37,17 +36,17 @@ class CudaOverhead:
         Of the variant.
     empty : float
         A Python function that does nothing: how fast the processor is at the moment.
-    bare : float
-        ``flashdec_run`` through ctypes with arguments filled beforehand.
+    pointers : float
+        ``plan.run`` of `PointerArgs`: no array is read.
     run : float
-        ``plan.run(args, workspace)``.
+        ``plan.run`` of `Args`.
     kernel : str
         What ran.
     """
 
     name: str
     empty: float
-    bare: float
+    pointers: float
     run: float
     kernel: str
 
@@ -73,24 +72,25 @@ def _arrays(gpu: Gpu) -> dict[str, Any]:
 
 
 def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
-    """Return an empty call, the bare one and the checked one, and the kernel that they run."""
+    """Return an empty call, a run by pointers and one of tensors, and the kernel that they run."""
     variant = VARIANTS[name]
     plan = select_plan(_LINE, variant)
     arrays = _arrays(gpu)
     workspace = new_workspace(plan, variant, arrays["q"])
     args = Args(**arrays)
-    plan.run(args, workspace)
-    _, struct = args.bind(plan._address)
-    scratch = (None, 0) if workspace is None else (workspace.pointer, workspace.nbytes)
-    fixed = (plan._address, _abi.address(struct), *scratch, gpu.stream.cuda_stream)
+    status, struct = args.bind(plan._address)
+    assert status == 0
+    names = PointerArgs.field_names()
+    pointers = PointerArgs(**{name: getattr(struct, name) or 0 for name in names})
+    stream = gpu.stream.cuda_stream
 
-    def bare(kept: Any = struct) -> None:
-        _abi.run(*fixed)
+    def run_pointers(kept: Any = arrays) -> None:
+        plan.run(pointers, workspace, stream)
 
     def run() -> None:
         plan.run(args, workspace)
 
-    return [lambda: None, bare, run], plan.sku.name
+    return [lambda: None, run_pointers, run], plan.sku.name
 
 
 def _block_us(gpu: Gpu, call: Callable[[], None]) -> float:
@@ -118,8 +118,8 @@ def measure_cuda_overhead(gpu: Gpu, blocks: int = 100) -> list[CudaOverhead]:
             for call, kept in zip(calls, times[name], strict=True):
                 kept.append(_block_us(gpu, call))
     return [
-        CudaOverhead(VARIANTS[name].name, median(empty), median(bare), median(run), kernel)
-        for (name, (empty, bare, run)), (_, kernel) in zip(
+        CudaOverhead(VARIANTS[name].name, median(empty), median(pointers), median(run), kernel)
+        for (name, (empty, pointers, run)), (_, kernel) in zip(
             times.items(), prepared.values(), strict=True
         )
     ]
