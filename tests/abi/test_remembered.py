@@ -8,6 +8,7 @@ from objects import make_args, select
 from scene import INVALID_VALUE, check_sentence
 
 import flashdec
+from flashdec._call import UNKNOWN
 
 PREPARED = 2  # FLASHDEC_ARGS_PREPARED_WORKSPACE
 
@@ -84,6 +85,17 @@ def test_a_stream_that_is_given_again_is_the_same() -> None:
         for _ in range(2):
             with pytest.raises(flashdec.InvalidArgumentError, match="stream is 0x1"):
                 plan.run(each, workspace, stream=1)
+
+
+def test_another_plan_or_workspace_asks_for_the_stream_again() -> None:
+    """A plan of another device has another current stream."""
+    plan, args = select(), make_args()
+    workspace = flashdec.Workspace.allocate(plan)
+    for each in (args, bare(args, plan)):
+        plan.run(each, workspace, stream=0)
+        assert each._call.stream == 0
+        each._call.use(select(scale=0.5), workspace)
+        assert each._call.stream is UNKNOWN
 
 
 def test_a_stream_object_is_asked_at_every_run() -> None:
