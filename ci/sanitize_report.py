@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 TOOLS = ("memcheck", "initcheck", "racecheck", "synccheck")
+MERGE = "cuda_merge"
 CASE = re.compile(r"^(cuda_\w+) \w+: (ok)?", re.MULTILINE)
 ERRORS = re.compile(r"ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: .*\((\d+) error")
 WARNINGS = re.compile(r"RACECHECK SUMMARY: .* (\d+) warning")
@@ -37,7 +38,8 @@ def summary(tool: str, log: str) -> dict[str, Any]:
         "tool": tool,
         "cases": len(cases),
         "failed_cases": sum(not ok for _, ok in cases),
-        "rows": len({row for row, _ in cases}),
+        "rows": len({row for row, _ in cases} - {MERGE}),
+        "merges": sum(row == MERGE for row, _ in cases),
         "errors": sum(errors) if errors else None,
         "warnings": sum(map(int, WARNINGS.findall(log))),
         "exit": int(code),

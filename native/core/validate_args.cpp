@@ -58,23 +58,6 @@ void check_strides(const Problem& problem, const Array& array) {
            "the strides of %s reach beyond 2^62 bytes; no array is that large", array.name);
 }
 
-// Two elements of an output at one address would make its value depend on the order of writes.
-void check_no_overlap(const Problem& p, const char* name, int64_t row, int64_t stride_batch,
-                      int64_t stride_head) {
-  const bool batch_outside = p.q_heads == 1 || (p.batch > 1 && stride_batch >= stride_head);
-  const int64_t inner_extent = batch_outside ? p.q_heads : p.batch;
-  const int64_t inner = batch_outside ? stride_head : stride_batch;
-  const int64_t outer_extent = batch_outside ? p.batch : p.q_heads;
-  const int64_t outer = batch_outside ? stride_batch : stride_head;
-  const bool inner_apart = inner_extent == 1 || inner >= row;
-  const __int128 gaps = inner_extent == 1 ? 0 : static_cast<__int128>(inner_extent - 1) * inner;
-  if (inner_apart && (outer_extent == 1 || outer >= gaps + row)) return;
-  refuse(FLASHDEC_INVALID_STRIDE,
-         "%s_stride_batch is %lld and %s_stride_head %lld; rows of %lld elements would overlap, "
-         "and an output must have each element to itself",
-         name, ll(stride_batch), name, ll(stride_head), ll(row));
-}
-
 void check_arrays(const Problem& p, const flashdec_args& a) {
   const int64_t blocks = p.paged() ? p.num_pages : p.batch;
   const int64_t tokens = p.paged() ? p.page_size : p.max_kv_len;
@@ -104,7 +87,7 @@ void check_arrays(const Problem& p, const flashdec_args& a) {
     check_pointer(array.name, array.pointer, p.alignment);
     check_strides(p, array);
   }
-  check_no_overlap(p, "o", p.head_dim_v, a.o_stride_batch, a.o_stride_head);
+  check_rows_apart({"o", p.batch, p.q_heads, a.o_stride_batch, a.o_stride_head, p.head_dim_v});
 }
 
 void check_lse(const Problem& p, const flashdec_args& a) {
@@ -119,7 +102,7 @@ void check_lse(const Problem& p, const flashdec_args& a) {
              "lse_stride_%s is %lld; it must be at least 0 and reach at most 2^60 elements",
              axis == 0 ? "batch" : "head", ll(stride));
   }
-  check_no_overlap(p, "lse", 1, a.lse_stride_batch, a.lse_stride_head);
+  check_rows_apart({"lse", p.batch, p.q_heads, a.lse_stride_batch, a.lse_stride_head, 1});
 }
 
 void check_lengths(const Problem& p, const flashdec_args& a) {

@@ -15,7 +15,7 @@ from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
 from flashdec.plan import Plan
 from flashdec.preference import PlanPreference
-from flashdec.tensor import Tensor, describe
+from flashdec.tensor import Tensor, describe, describe_floats
 from flashdec.workspace import Workspace
 
 __all__ = ["decode"]
@@ -90,10 +90,14 @@ def decode(
     Plans are kept by descriptor.  Arrays of JAX are complete when this returns, since JAX does not
     know of our stream.
     """
-    tensors = [describe(array, name) for array, name in ((q, "q"), (k, "k"), (v, "v"))]
+    tensors = [
+        describe_floats(array, name, rank)
+        for array, name, rank in ((q, "q", 3), (k, "k", 4), (v, "v", 4))
+    ]
     axes = as_axes(layout)
     table = None if page_table is None else describe(page_table, "page_table")
-    _check_ranks(tensors, table)
+    if table is not None and len(table.shape) != 2:
+        raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
     shape = (tensors[0].shape[0], tensors[0].shape[1], tensors[2].shape[3])
     with on_device(q, tensors[0].device, stream):
         o = out if out is not None else _allocate.empty_like(q, shape)
@@ -109,21 +113,6 @@ def decode(
         finish_for_jax(q, tensors[0].device, stream)
     o = _allocate.hand_over(o, q) if out is None else out
     return (o, _allocate.hand_over(lse, q)) if return_lse else o
-
-
-def _check_ranks(tensors: list[Tensor], table: Tensor | None) -> None:
-    for tensor, name, rank in zip(tensors, "qkv", (3, 4, 4), strict=True):
-        if len(tensor.shape) != rank:
-            raise InvalidArgumentError(
-                f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
-            )
-        if tensor.dtype is None:
-            raise InvalidArgumentError(
-                f"{name} has elements of type {getattr(tensor.owner, 'dtype', 'unknown')}; "
-                "they must be float32, float16 or bfloat16 (in NumPy: ml_dtypes.bfloat16)"
-            )
-    if table is not None and len(table.shape) != 2:
-        raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
 
 
 def _descriptor(

@@ -10,7 +10,7 @@ from flashdec._enums import Backend
 from flashdec.dtypes import DType
 from flashdec.errors import DeviceError, InvalidArgumentError
 from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
-from flashdec.tensor import Tensor, describe, reader_of
+from flashdec.tensor import Tensor, describe_floats, dtype_text, reader_of
 
 __all__ = ["merge"]
 
@@ -79,7 +79,7 @@ def merge(
         whole_lse = _output(new_lse, "lse_out", o_shape[:2], device)
         if whole_lse.dtype is not DType.FLOAT32:
             raise InvalidArgumentError(
-                f"lse_out has elements of type {_name(whole_lse)}; it must be float32"
+                f"lse_out has elements of type {dtype_text(whole_lse)}; it must be float32"
             )
         if part_lse.device != device:
             raise DeviceError(f"lse is on {part_lse.device} and o on {device}")
@@ -91,22 +91,8 @@ def merge(
     )
 
 
-def _name(tensor: Tensor) -> str:
-    found = getattr(tensor.owner, "dtype", "unknown")
-    return str(found)
-
-
 def _described(array: Any, name: str, rank: int) -> Tensor:
-    tensor = describe(array, name)
-    if len(tensor.shape) != rank:
-        raise InvalidArgumentError(
-            f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
-        )
-    if tensor.dtype is None:
-        raise InvalidArgumentError(
-            f"{name} has elements of type {_name(tensor)}; they must be float32, float16 or "
-            "bfloat16 (in NumPy: ml_dtypes.bfloat16)"
-        )
+    tensor = describe_floats(array, name, rank)
     if 0 in tensor.shape:
         raise InvalidArgumentError(
             f"{name} has the shape {tensor.shape}; every axis must have an element"
@@ -155,7 +141,7 @@ def _parts(given: Any, name: str, rank: int) -> Tensor:
 
 
 def _told(tensor: Tensor) -> str:
-    return f"{tensor.shape}, {tensor.strides} and {_name(tensor)}"
+    return f"{tensor.shape}, {tensor.strides} and {dtype_text(tensor)}"
 
 
 def _used_strides(tensor: Tensor) -> list[int]:

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from flashdec.bench.cuda import measure, overhead, reader, scene
+from flashdec.bench.cuda import measure, merges, overhead, reader, scene
 from flashdec.bench.cuda.contenders import PEERS, VARIANTS, selected
 from flashdec.bench.cuda.exact import check_points, error_over_bound
 from flashdec.bench.cuda.goals import invariant_goal_us
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
 from flashdec.bench.cuda.measure import ROUNDS, Measurer
+from flashdec.bench.cuda.merges import MergeLine
 from flashdec.bench.cuda.prepared import Prepared
 from flashdec.bench.cuda.results import LineResult
 from flashdec.bench.cuda.scene import Pool, Scene, make_scene, pool_bytes
@@ -116,6 +117,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     monkeypatch.setattr(measure, "Reader", PretendedReader)
     monkeypatch.setattr(measure, "fastest", fastest)
     monkeypatch.setattr(measure, "capture", capture)
+    monkeypatch.setattr(merges, "capture", capture)
     for name, variant in VARIANTS.items():
         on_cpu = replace(variant.preference, prefer_backend="cpu", num_threads=1)
         monkeypatch.setitem(VARIANTS, name, replace(variant, preference=on_cpu))
@@ -341,6 +343,38 @@ def test_overheads_are_measured_with_one_launch_and_two(
     assert "empty call" in ran.out
     assert "by pointers" in ran.out
     assert "flashdec 2 launches" in ran.out
+
+
+def test_merges_are_measured(
+    gpu: Gpu,
+    flashdec_command: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    small = [MergeLine(3, 2, 4, 16, goal_us=5.0), MergeLine(2, 2, 4, 16, DType.FLOAT32, True)]
+    monkeypatch.setattr(bench_cuda, "open_gpu", lambda: gpu)
+    monkeypatch.setattr(bench_cuda, "MERGE_LINES", small)
+    file = tmp_path / "merges.json"
+    ran = flashdec_command("bench", "--merge", "--json", str(file))
+    assert ran.status == 0, ran.err
+    assert "3 x 2, 4, 16 bfloat16" in ran.out
+    assert "2 x 2, 4, 16 float32 packed" in ran.out
+    rows = json.loads(file.read_text())["merges"]
+    assert [row["us"] for row in rows] == [20.0, 20.0]
+    assert [row["line"]["dtype"] for row in rows] == ["BFLOAT16", "FLOAT32"]
+    assert 0 < rows[0]["error"] < 0.02
+    assert rows[1]["error"] < 1e-5
+    assert all(row["flashinfer_us"] is None and row["failure"] == "" for row in rows)
+
+
+def test_merges_say_that_flashinfer_is_missing(
+    gpu: Gpu, flashdec_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_cuda, "open_gpu", lambda: gpu)
+    monkeypatch.setattr(bench_cuda, "MERGE_LINES", [MergeLine(2, 1, 1, 8)])
+    monkeypatch.setattr(merges.importlib.util, "find_spec", lambda name: None)
+    ran = flashdec_command("bench", "--merge", "--compare")
+    assert "flashinfer is not installed" in ran.out
 
 
 def test_a_lost_gpu_ends_the_lines(

@@ -61,12 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--overhead",
         action="store_true",
-        help="measure instead what plan.run costs the host beyond the bare C call",
+        help="measure instead what plan.run costs the host",
     )
     _add_cuda_arguments(parser.add_argument_group("on a GPU"))
 
 
 def _add_cuda_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--merge",
+        action="store_true",
+        help="measure instead merges of partial results; with --compare beside FlashInfer",
+    )
     group.add_argument(
         "--variant",
         metavar="NAME[,NAME...]",
@@ -87,7 +92,8 @@ def _add_cuda_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report on the device that is asked for; return 0."""
-    device = options.device or ("cuda" if options.preset in LINE_PRESETS else "cpu")
+    on_gpu = options.merge or options.preset in LINE_PRESETS
+    device = options.device or ("cuda" if on_gpu else "cpu")
     if device not in HARNESSES:
         raise InvalidArgumentError(
             f"device is {device!r}; bench measures {' and '.join(HARNESSES)}"

@@ -11,6 +11,7 @@ from flashdec.bench.cuda.fa3 import VARIABLE
 from flashdec.bench.cuda.gpu import Gpu, open_gpu
 from flashdec.bench.cuda.lines import Line, LinePreset, line_of, line_preset
 from flashdec.bench.cuda.measure import ROUNDS, Measurer
+from flashdec.bench.cuda.merges import MERGE_LINES, measure_merge, merges_to_json
 from flashdec.bench.cuda.overhead import measure_cuda_overhead
 from flashdec.bench.cuda.results import LineResult
 from flashdec.bench.cuda.scene import Pool, pool_bytes
@@ -39,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     with gpu.at_work():
         if options.overhead:
             return _run_overhead(gpu)
+        if options.merge:
+            return _run_merges(options, gpu)
         return _run_lines(options, gpu, chosen.lines, contenders)
 
 
@@ -133,4 +136,26 @@ def _run_overhead(gpu: Gpu) -> int:
         extra = f"({cost.run - cost.pointers:+.2f})"
         times = f"{cost.empty:12.3f}{cost.pointers:13.2f}{cost.run:10.2f}"
         print(f"{cost.name:22s}{times} {extra:>7s}  {cost.kernel}")
+    return 0
+
+
+def _run_merges(options: argparse.Namespace, gpu: Gpu) -> int:
+    """Measure merges and print them."""
+    say(options, f"merges on {gpu.name}, launches one after another, parts from memory; µs\n")
+    say(
+        options,
+        f"{'':32s}{'flashdec':>10s}{'GB/s':>7s}{'goal':>7s}{'FlashInfer':>12s}{'error':>10s}",
+    )
+    results = []
+    for line in MERGE_LINES:
+        result = measure_merge(gpu, line, options.compare)
+        results.append(result)
+        goal = "" if line.goal_us is None else f"{line.goal_us:.1f}"
+        theirs = "" if result.flashinfer_us is None else f"{result.flashinfer_us:.2f}"
+        say(
+            options,
+            f"{line!s:32s}{result.us:10.2f}{result.gb_per_s:7.0f}{goal:>7s}{theirs:>12s}"
+            f"{result.error:10.1e}  {result.failure}".rstrip(),
+        )
+    write_document(options, merges_to_json(gpu, results))
     return 0
