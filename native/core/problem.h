@@ -92,6 +92,7 @@ struct Operands {
   int64_t page_table_stride;
   int64_t uniform_kv_len;
   bool prepared_workspace;  // FLASHDEC_ARGS_PREPARED_WORKSPACE
+  bool lse_base2;           // FLASHDEC_ARGS_BASE2
 };
 
 }  // namespace flashdec

@@ -67,8 +67,8 @@ FLASHDEC_INLINE CompensatedSum scale(CompensatedSum sum, float factor) {
   return {sum.value * factor, sum.error * factor};
 }
 
-FLASHDEC_INLINE float state_lse(SoftmaxState state) {
-  return state.l == 0.0f ? -INFINITY : (state.m + log2f(state.l)) * kLn2;
+FLASHDEC_INLINE float state_lse(SoftmaxState state, bool base2) {
+  return state.l == 0.0f ? -INFINITY : (state.m + log2f(state.l)) * (base2 ? 1.0f : kLn2);
 }
 
 }  // namespace flashdec

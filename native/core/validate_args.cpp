@@ -160,6 +160,7 @@ Operands to_operands(const Problem& p, const flashdec_args& a) {
   const bool uniform = (a.flags & FLASHDEC_ARGS_UNIFORM_KV_LEN) != 0;
   x.uniform_kv_len = uniform ? a.uniform_kv_len : p.max_kv_len;
   x.prepared_workspace = (a.flags & FLASHDEC_ARGS_PREPARED_WORKSPACE) != 0;
+  x.lse_base2 = (a.flags & FLASHDEC_ARGS_BASE2) != 0;
   return x;
 }
 
@@ -167,8 +168,9 @@ Operands to_operands(const Problem& p, const flashdec_args& a) {
 
 Operands validate(const Plan& plan, const flashdec_args& args) {
   const Problem& problem = plan.problem;
-  check_flags("args->flags", args.flags,
-              FLASHDEC_ARGS_UNIFORM_KV_LEN | FLASHDEC_ARGS_PREPARED_WORKSPACE);
+  check_flags(
+      "args->flags", args.flags,
+      FLASHDEC_ARGS_UNIFORM_KV_LEN | FLASHDEC_ARGS_PREPARED_WORKSPACE | FLASHDEC_ARGS_BASE2);
   check_arrays(problem, args);
   check_lse(problem, args);
   check_lengths(problem, args);

@@ -35,7 +35,7 @@ void* output_row(const Launch& launch, int64_t sequence, int64_t head) {
 void store_lse(const Launch& launch, int64_t sequence, int64_t head, SoftmaxState state) {
   const Operands& x = launch.operands;
   if (x.lse != nullptr)
-    x.lse[sequence * x.lse_stride_batch + head * x.lse_stride_head] = state_lse(state);
+    x.lse[sequence * x.lse_stride_batch + head * x.lse_stride_head] = state_lse(state, x.lse_base2);
 }
 
 int64_t part_index(const Launch& launch, int64_t sequence, int64_t head, int64_t split) {

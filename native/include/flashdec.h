@@ -80,7 +80,8 @@
  *
  *  1. Scores, softmax state, accumulators, split partials and the combine are
  *     float32.  The output is rounded once, to nearest even.
- *  2. lse is the natural logarithm.  An empty sequence (length 0) gives o = 0
+ *  2. lse is the natural logarithm, or to the base 2 if a flag asks for that:
+ *     log2(e) times as large, as are the bounds of its error.  An empty sequence (length 0) gives o = 0
  *     and lse = -inf, and merging it into another state changes no bit of it.
  *  3. Nothing outside the live tokens is used: unused cache slots, unused
  *     page-table entries, row padding and the workspace's old contents may
@@ -273,6 +274,8 @@ typedef struct flashdec_preference {
 #define FLASHDEC_ARGS_UNIFORM_KV_LEN 1u
 /* flags: flashdec_workspace_prepare has filled the workspace */
 #define FLASHDEC_ARGS_PREPARED_WORKSPACE 2u
+/* flags: lse is a logarithm to the base 2; o is the same */
+#define FLASHDEC_ARGS_BASE2 4u
 
 typedef struct flashdec_args {
   uint32_t struct_size;      /* sizeof(flashdec_args) */

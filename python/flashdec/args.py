@@ -67,6 +67,8 @@ class Args:
         Run-time faults are OR-ed into it; see `flashdec.Fault`.
     layout : {"bshd", "bhsd"}
         The order of the axes of k and v.
+    base2 : bool
+        Whether lse is a logarithm to the base 2.
 
     Raises
     ------
@@ -88,11 +90,13 @@ class Args:
         page_table: Any = None,
         status: Any = None,
         layout: str = "bshd",
+        base2: bool = False,
     ) -> None:
         self._arrays: list[Any] = [None] * len(OPERANDS)
         self._read: list[Any] = [None] * len(OPERANDS)  # what C reads of them, kept alive
         self._call = Call(as_axes(layout))
         self._objects = self._call.objects
+        self._call.set_flag(_abi.ARGS_BASE2, base2)
         self._entries = list(self._objects.operands)
         for index, value in enumerate((q, k, v, o, lse, kv_len, page_table, status)):
             self._assign(index, value)

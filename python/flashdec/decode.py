@@ -37,6 +37,7 @@ def decode(
     scale: float | None = None,
     out: Any = None,
     return_lse: bool = False,
+    base2: bool = False,
     workspace: Workspace | None = None,
     stream: Any = None,
 ) -> Any:
@@ -64,6 +65,8 @@ def decode(
         Where to write; None: a new array of q's library.
     return_lse : bool
         Whether to return the logarithm of the sum of exponentials as well.
+    base2 : bool
+        Whether that is a logarithm to the base 2.
     workspace : Workspace, optional
         Scratch memory; None: allocated here.
     stream : stream object or int, optional
@@ -74,7 +77,7 @@ def decode(
     o : array ``[batch, q_heads, head_dim_v]``
         Like q.  An empty sequence gives 0.
     lse : float32 array ``[batch, q_heads]``
-        Only with `return_lse`: natural logarithm; an empty sequence gives -inf.
+        Only with `return_lse`: natural logarithm, or to the base 2; an empty sequence gives -inf.
 
     Raises
     ------
@@ -103,7 +106,15 @@ def decode(
         o = out if out is not None else _allocate.empty_like(q, shape)
         lse = _allocate.empty_like(q, shape[:2], "float32", "lse") if return_lse else None
         args = Args(
-            q=q, k=k, v=v, o=o, lse=lse, kv_len=kv_len, page_table=page_table, layout=layout
+            q=q,
+            k=k,
+            v=v,
+            o=o,
+            lse=lse,
+            kv_len=kv_len,
+            page_table=page_table,
+            layout=layout,
+            base2=base2,
         )
         written = [describe(o, "out")]
         desc = _descriptor(tensors, written, table, axes, scale)

@@ -125,6 +125,7 @@ class Backend:
             page_table=put(arrays.page_table),
             status=word,
             layout=case.layout,
+            base2=case.base2,
         )
         workspace = self.workspace(chosen, fill, kernel == "exchange")
         chosen.run(args, workspace)

@@ -37,6 +37,7 @@ class Case:
     lse: bool = True
     split_len: int = 0
     batch_invariant: bool = False
+    base2: bool = False
     seed: int = 0
 
     @property
@@ -115,5 +116,6 @@ def random_case(seed: int) -> Case:
         lse=bool(rng.random() < 0.7),
         split_len=int(rng.choice([0, 0, 0, 1, 40, 128, 1000])),
         batch_invariant=bool(rng.random() < 0.3),
+        base2=bool(rng.random() < 0.3),
         seed=seed,
     )

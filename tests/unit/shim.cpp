@@ -255,7 +255,7 @@ float unit_reference_score(float m) {
   return reference_score(m);
 }
 float unit_lse(float m, float l) {
-  return state_lse({m, l});
+  return state_lse({m, l}, false);
 }
 
 }  // extern "C"

@@ -16,7 +16,8 @@ __device__ inline E* output_row(const P& p, int64_t sequence, int64_t head) {
 template <class P>
 __device__ inline void store_lse(const P& p, int64_t sequence, int64_t head, SoftmaxState state) {
   if (p.x.lse != nullptr)
-    p.x.lse[sequence * p.x.lse_stride_batch + head * p.x.lse_stride_head] = state_lse(state);
+    p.x.lse[sequence * p.x.lse_stride_batch + head * p.x.lse_stride_head] =
+        state_lse(state, p.x.lse_base2);
 }
 
 __device__ inline int64_t part_index(const Params& p, int64_t sequence, int64_t head,

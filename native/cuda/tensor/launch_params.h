@@ -209,6 +209,7 @@ inline void aim(const Launch& launch, TensorParams& p) {
   p.q = x.q;
   p.o = x.o;
   p.lse = x.lse;
+  p.lse_base2 = x.lse_base2;
   p.kv_lens = x.kv_len;
   p.page_table = x.page_table;
   p.status = x.status;

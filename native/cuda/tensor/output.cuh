@@ -24,7 +24,7 @@ __device__ inline E* output_row(const EvenParams& p, int sequence, int head) {
 
 __device__ inline void store_lse(const EvenParams& p, int sequence, int head, SoftmaxState state) {
   if (p.lse != nullptr)
-    p.lse[sequence * p.lse_stride_batch + head * p.lse_stride_head] = state_lse(state);
+    p.lse[sequence * p.lse_stride_batch + head * p.lse_stride_head] = state_lse(state, p.lse_base2);
 }
 
 template <class E>

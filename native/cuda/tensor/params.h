@@ -115,6 +115,7 @@ struct EvenParams {
   float* packets;
   SoftmaxState* headers;
   int32_t slot_quads;    // of a slot
+  bool lse_base2;        // lse is to the base 2
   uint32_t* attendance;  // attendance.cuh
   int32_t stripe_log;    // quads of a part that lie together, where units are cut into parts
 };
