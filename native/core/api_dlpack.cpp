@@ -76,8 +76,9 @@ flashdec_args args_of(const flashdec_objects& given, const Plan& plan) {
 
 CUstream_st* stream_of(const flashdec_objects& given, const Plan& plan) {
   CUstream_st* stream = given.stream;
-  if (stream == nullptr && plan.device >= 0 && given.args == nullptr)
-    current_stream(*given.operands[FLASHDEC_OPERAND_Q].reader, plan.device, &stream);
+  const flashdec_object_reader* q = given.operands[FLASHDEC_OPERAND_Q].reader;
+  if (stream == nullptr && plan.device >= 0 && q != nullptr)
+    current_stream(*q, plan.device, &stream);
   return stream;
 }
 

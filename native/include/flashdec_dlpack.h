@@ -86,7 +86,7 @@ typedef struct flashdec_objects {
   uint32_t reserved;      /* 0 */
   int64_t uniform_kv_len; /* as in flashdec_args */
   flashdec_object operands[FLASHDEC_OPERAND_COUNT];
-  const flashdec_args* args; /* in place of operands, axes, flags and uniform_kv_len; or NULL */
+  const flashdec_args* args; /* in place of objects, axes, flags and uniform_kv_len; or NULL */
   const flashdec_plan* plan;
   void* workspace; /* as flashdec_run takes it */
   uint64_t workspace_bytes;

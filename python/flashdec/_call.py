@@ -44,6 +44,10 @@ class Call:
         self.stream = UNKNOWN
         self.asked = ""
 
+    def ask(self, reader: Any) -> None:
+        """Without a stream, run on the current one of the library that this reader is of."""
+        self.objects.operands[0].reader = reader
+
     def set_flag(self, bit: int, on: bool) -> None:
         """Set or clear a flag of the run."""
         flags = self._flagged.flags

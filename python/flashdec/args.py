@@ -145,6 +145,12 @@ class Args:
         self._arrays[index] = value
         self._read[index] = passed
 
+    def _fix(self, struct: Any) -> PointerArgs:
+        """Return pointers as `bind` has read them, for runs on the streams that these arrays ask."""
+        fixed = PointerArgs()
+        fixed._take(struct, self._read, self._call)
+        return fixed
+
     def bind(self, plan: int) -> tuple[int, Any]:
         """Read and check the arrays against the plan at an address: status and ``CArgs``."""
         objects, args = self._objects, _abi.sized(_abi.CArgs)
@@ -158,7 +164,7 @@ class PointerArgs:
 
     Every field of the C struct but ``struct_size`` is a keyword and an attribute; those not given
     are 0.  Pointers are addresses (int), strides count elements.  What they point to is not kept
-    alive; the plan and the workspace of the last run are.
+    alive, unless `Plan.bind` has made them; the plan and the workspace of the last run are.
 
     Raises
     ------
@@ -166,8 +172,9 @@ class PointerArgs:
         If a field does not exist or a value does not fit it.
     """
 
-    __slots__ = ("_call", "_struct")
+    __slots__ = ("_call", "_kept", "_struct")
     _call: Call
+    _kept: Any  # the arrays that the pointers are of
     _struct: Any
 
     def __init__(self, **fields: int) -> None:
@@ -176,6 +183,14 @@ class PointerArgs:
         object.__setattr__(self, "_call", Call(struct=struct))
         for name, value in fields.items():
             setattr(self, name, value)
+
+    def _take(self, struct: Any, arrays: list[Any], call: Call) -> None:
+        """Point where `struct` does, and ask for streams as `call` does."""
+        for name in _FIELDS:
+            setattr(self._struct, name, getattr(struct, name))
+        self._call.ask(call.objects.operands[0].reader)
+        self._call.asked = call.asked
+        object.__setattr__(self, "_kept", tuple(arrays))
 
     def __getattr__(self, name: str) -> int:
         if name.startswith("_") or name not in _FIELDS:

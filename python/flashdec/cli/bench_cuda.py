@@ -131,10 +131,10 @@ def _run_overhead(gpu: Gpu) -> int:
         f"host time per call on {gpu.name}, µs: six torch tensors, medians of blocks of 200 calls"
     )
     print()
-    print(f"{'':22s}{'empty call':>12s}{'by pointers':>13s}{'plan.run':>18s}  kernel")
+    print(f"{'':22s}{'empty call':>12s}{'bound':>13s}{'plan.run':>18s}  kernel")
     for cost in measure_cuda_overhead(gpu):
-        extra = f"({cost.run - cost.pointers:+.2f})"
-        times = f"{cost.empty:12.3f}{cost.pointers:13.2f}{cost.run:10.2f}"
+        extra = f"({cost.run - cost.bound:+.2f})"
+        times = f"{cost.empty:12.3f}{cost.bound:13.2f}{cost.run:10.2f}"
         print(f"{cost.name:22s}{times} {extra:>7s}  {cost.kernel}")
     return 0
 

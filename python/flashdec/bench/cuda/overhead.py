@@ -13,7 +13,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from flashdec.args import Args, PointerArgs
+from flashdec.args import Args
 from flashdec.bench.cuda.contenders import VARIANTS, new_workspace, select_plan
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
@@ -36,17 +36,17 @@ class CudaOverhead:
         Of the variant.
     empty : float
         A Python function that does nothing: how fast the processor is at the moment.
-    pointers : float
-        ``plan.run`` of `PointerArgs`: no array is read.
+    bound : float
+        ``plan.run`` of what `Plan.bind` has made: no tensor is read.
     run : float
-        ``plan.run`` of `Args`.
+        ``plan.run`` of `Args`: tensors are read every time.
     kernel : str
         What ran.
     """
 
     name: str
     empty: float
-    pointers: float
+    bound: float
     run: float
     kernel: str
 
@@ -72,25 +72,21 @@ def _arrays(gpu: Gpu) -> dict[str, Any]:
 
 
 def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
-    """Return an empty call, a run by pointers and one of tensors, and the kernel that they run."""
+    """Return an empty call, a run of bound tensors and one that reads them, and the kernel that they run."""
     variant = VARIANTS[name]
     plan = select_plan(_LINE, variant)
     arrays = _arrays(gpu)
     workspace = new_workspace(plan, variant, arrays["q"])
     args = Args(**arrays)
-    status, struct = args.bind(plan._address)
-    assert status == 0
-    names = PointerArgs.field_names()
-    pointers = PointerArgs(**{name: getattr(struct, name) or 0 for name in names})
-    stream = gpu.stream.cuda_stream
+    bound = plan.bind(args)
 
-    def run_pointers(kept: Any = arrays) -> None:
-        plan.run(pointers, workspace, stream)
+    def run_bound() -> None:
+        plan.run(bound, workspace)
 
     def run() -> None:
         plan.run(args, workspace)
 
-    return [lambda: None, run_pointers, run], plan.sku.name
+    return [lambda: None, run_bound, run], plan.sku.name
 
 
 def _block_us(gpu: Gpu, call: Callable[[], None]) -> float:
@@ -118,8 +114,8 @@ def measure_cuda_overhead(gpu: Gpu, blocks: int = 100) -> list[CudaOverhead]:
             for call, kept in zip(calls, times[name], strict=True):
                 kept.append(_block_us(gpu, call))
     return [
-        CudaOverhead(VARIANTS[name].name, median(empty), median(pointers), median(run), kernel)
-        for (name, (empty, pointers, run)), (_, kernel) in zip(
+        CudaOverhead(VARIANTS[name].name, median(empty), median(bound), median(run), kernel)
+        for (name, (empty, bound, run)), (_, kernel) in zip(
             times.items(), prepared.values(), strict=True
         )
     ]
