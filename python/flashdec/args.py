@@ -146,7 +146,7 @@ class Args:
         self._read[index] = passed
 
     def _fix(self, struct: Any) -> PointerArgs:
-        """Return pointers as `bind` has read them, for runs on the streams that these arrays ask."""
+        """Return pointers as `bind` has read them, for the same current streams."""
         fixed = PointerArgs()
         fixed._take(struct, self._read, self._call)
         return fixed

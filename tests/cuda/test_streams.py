@@ -64,15 +64,17 @@ def test_streams_give_the_same_bits() -> None:
         assert loaded.right()
 
 
-def test_current_stream_of_torch_is_taken() -> None:
+@pytest.mark.parametrize("bound", [False, True])
+def test_current_stream_of_torch_is_taken(bound: bool) -> None:
     import torch
 
     loaded = Loaded()
+    args = loaded.plan.bind(loaded.args) if bound else loaded.args
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         torch.cuda._sleep(20_000_000)
         loaded.clear()
-        loaded.plan.run(loaded.args, loaded.workspace)
+        loaded.plan.run(args, loaded.workspace)
     assert not side.query()  # enqueued behind the sleep, and did not wait for it
     torch.cuda.synchronize()
     assert loaded.right()

@@ -72,7 +72,7 @@ def _arrays(gpu: Gpu) -> dict[str, Any]:
 
 
 def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
-    """Return an empty call, a run of bound tensors and one that reads them, and the kernel that they run."""
+    """Return an empty call, a run of bound tensors and one that reads them; and the kernel."""
     variant = VARIANTS[name]
     plan = select_plan(_LINE, variant)
     arrays = _arrays(gpu)
