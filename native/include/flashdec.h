@@ -81,8 +81,9 @@
  *  1. Scores, softmax state, accumulators, split partials and the combine are
  *     float32.  The output is rounded once, to nearest even.
  *  2. lse is the natural logarithm, or to the base 2 if a flag asks for that:
- *     log2(e) times as large, as are the bounds of its error.  An empty sequence (length 0) gives o
- * = 0 and lse = -inf, and merging it into another state changes no bit of it.
+ *     log2(e) times as large, as are the bounds of its error.  An empty
+ *     sequence (length 0) gives o = 0 and lse = -inf, and merging it into
+ *     another state changes no bit of it.
  *  3. Nothing outside the live tokens is used: unused cache slots, unused
  *     page-table entries, row padding and the workspace's old contents may
  *     hold NaN, Inf or anything else.  The workspace needs no initialisation.
