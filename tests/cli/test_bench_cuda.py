@@ -377,6 +377,21 @@ def test_merges_say_that_flashinfer_is_missing(
     assert "flashinfer is not installed" in ran.out
 
 
+def test_a_merge_is_measured_though_flashinfer_fails(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no kernel for it")
+
+    monkeypatch.setattr(merges.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(merges, "_capture_flashinfer", fail)
+    result = merges.measure_merge(gpu, MergeLine(2, 1, 1, 8), peers=True)
+    assert result.us == 20.0
+    assert result.error < 0.02
+    assert result.flashinfer_us is None
+    assert result.failure == "flashinfer: RuntimeError: no kernel for it"
+
+
 def test_a_lost_gpu_ends_the_lines(
     gpu: Gpu, flashdec_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
