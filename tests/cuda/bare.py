@@ -98,6 +98,8 @@ class Bare:
         args.status = self.status.pointer
         if isinstance(self.arrays.kv_len, int):
             args.flags, args.uniform_kv_len = _abi.ARGS_UNIFORM_KV_LEN, self.arrays.kv_len
+        if self.case.base2:
+            args.flags |= _abi.ARGS_BASE2
         middle = ("token", "head") if self.case.layout == "bshd" else ("head", "token")
         axes = dict.fromkeys("kv", ("batch", *middle)) | dict.fromkeys("qo", ("batch", "head"))
         if "lse" in self.memory:
