@@ -10,8 +10,8 @@ limit=${FLASHDEC_SANITIZER_SECONDS:-140}  # of each tool
 mkdir -p "$out"
 [ ! -d build/cuda_site ] || export PYTHONPATH="$PWD/build/cuda_site${PYTHONPATH:+:$PYTHONPATH}"
 
-# One row of every kernel folder and head_dim, and the merges: the others are the same code with other constants.
-# Up to 64 tokens, in caches of up to 80.
+# One row of every kernel folder and head_dim, up to 64 tokens in caches of up to 80, and the merges:
+# the others are the same code with other constants.
 few='^cuda_(sm80|sm90)_bf16_d[0-9]+_h8$|^cuda_simple_bf16$|^cuda_merge$'
 jobs=()
 
