@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/problem.h"
-#include "flashdec.h"
+#include "flashdec_merge.h"
 
 namespace flashdec {
 

@@ -81,7 +81,10 @@ const KernelSetup::Found& KernelSetup::find(const void* kernel, const LaunchShap
 }
 
 Start KernelSetup::start(const void* kernel, const LaunchShape& shape) {
-  const uint64_t context = current_context_id();
+  return start(kernel, shape, current_context_id());
+}
+
+Start KernelSetup::start(const void* kernel, const LaunchShape& shape, uint64_t context) {
   const Found* found = found_.load(std::memory_order_acquire);
   while (found != nullptr && found->context != context)
     found = found->next;

@@ -33,6 +33,8 @@ bool enqueue(const Start& start, cudaStream_t stream);
 // What is found out about a kernel and granted to it, once for each context.
 class KernelSetup {
  public:
+  // In the current context, whose id is `context`.
+  Start start(const void* kernel, const LaunchShape& shape, uint64_t context);
   Start start(const void* kernel, const LaunchShape& shape);
 
  private:

@@ -1,4 +1,4 @@
-"""Mirror of ``flashdec.h``: structures, flags, and one table of all prototypes.
+"""Mirror of ``flashdec.h``: structures, flags, and one table of all headers' prototypes.
 
 The C declaration each mirror repeats is named beside it; ``tests/abi`` compares sizes and offsets.
 """
@@ -29,7 +29,6 @@ PREFER_NO_WORKSPACE = 4
 ARGS_UNIFORM_KV_LEN = 1
 ARGS_PREPARED_WORKSPACE = 2
 ARGS_BASE2 = 4
-MERGE_BASE2 = 1
 
 
 class CDescriptor(ctypes.Structure):  # flashdec_descriptor
@@ -90,37 +89,6 @@ class CArgs(ctypes.Structure):  # flashdec_args
         ("lse_stride_head", c_int64),
         ("page_table_stride", c_int64),
         ("uniform_kv_len", c_int64),
-    ]
-
-
-class CMergeArgs(ctypes.Structure):  # flashdec_merge_args
-    _fields_ = [
-        ("struct_size", c_uint32),
-        ("flags", c_uint32),
-        ("backend", c_uint32),
-        ("device", c_int32),
-        ("part_o_dtype", c_uint32),
-        ("part_lse_dtype", c_uint32),
-        ("o_dtype", c_uint32),
-        ("num_threads", c_uint32),
-        ("parts", c_int64),
-        ("batch", c_int64),
-        ("heads", c_int64),
-        ("head_dim", c_int64),
-        ("part_o", c_void_p),
-        ("part_lse", c_void_p),
-        ("o", c_void_p),
-        ("lse", c_void_p),
-        ("part_o_stride_part", c_int64),
-        ("part_o_stride_batch", c_int64),
-        ("part_o_stride_head", c_int64),
-        ("part_lse_stride_part", c_int64),
-        ("part_lse_stride_batch", c_int64),
-        ("part_lse_stride_head", c_int64),
-        ("o_stride_batch", c_int64),
-        ("o_stride_head", c_int64),
-        ("lse_stride_batch", c_int64),
-        ("lse_stride_head", c_int64),
     ]
 
 
@@ -223,7 +191,6 @@ workspace_size = bind("flashdec_workspace_size")
 workspace_prepare = bind("flashdec_workspace_prepare")
 can_implement = bind("flashdec_can_implement")
 run = bind("flashdec_run")
-merge = bind("flashdec_merge")
 sku = bind("flashdec_sku")
 plan_info = bind("flashdec_plan_info")
 kernel_count = bind("flashdec_kernel_count")

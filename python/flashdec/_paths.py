@@ -12,7 +12,7 @@ def _packaged(path: str) -> str:
 
 
 def get_include() -> str:
-    """Return the folder of ``flashdec.h`` and ``flashdec_dlpack.h``."""
+    """Return the folder of ``flashdec.h`` and the headers beside it."""
     return _packaged("include")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flashdec import _abi, _allocate
+from flashdec import _abi, _abi_merge, _allocate
 from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Backend
 from flashdec.dtypes import DType
 from flashdec.errors import DeviceError, InvalidArgumentError
-from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
+from flashdec.stream import stream_address
 from flashdec.tensor import Tensor, describe_floats, dtype_text, reader_of
 
 __all__ = ["merge"]
@@ -27,8 +27,8 @@ def merge(
     """Merge attention over the parts of a cache into attention over all of it.
 
     ``lse = ln(sum_i exp(lse_i))`` and ``o = sum_i exp(lse_i - lse) o_i``, in float32, always in the
-    same order; `flashdec.h` has the bounds of its error.  A part whose lse is -inf is empty, and
-    its o is not used.  Merges of merges give the same, within that bound.
+    same order; `flashdec_merge.h` has the bounds of its error.  A part whose lse is -inf is empty,
+    and its o is not used.  Merges of merges give the same, within that bound.
 
     Parameters
     ----------
@@ -83,7 +83,8 @@ def merge(
             )
         if part_lse.device != device:
             raise DeviceError(f"lse is on {part_lse.device} and o on {device}")
-        _run(part_o, part_lse, whole, whole_lse, base2, _stream_of(first, device, stream))
+        address = stream_address(stream, device, reader_of(first, "o").library)
+        _run(part_o, part_lse, whole, whole_lse, base2, address)
         finish_for_jax(first, device, stream)
     return (
         _allocate.hand_over(new_o, first) if out is None else out,
@@ -160,20 +161,11 @@ def _output(array: Any, name: str, shape: tuple[int, ...], device: str) -> Tenso
     return tensor
 
 
-def _stream_of(array: Any, device: str, stream: Any) -> int | None:
-    if device == "cpu":
-        return None if stream is None else stream_pointer(stream)
-    if stream is not None:
-        return stream_pointer(stream) or LEGACY_STREAM
-    library = reader_of(array, "o").library
-    return current_stream(library, int(device.partition(":")[2])) or LEGACY_STREAM
-
-
 def _run(
-    part_o: Tensor, part_lse: Tensor, o: Tensor, lse: Tensor, base2: bool, stream: int | None
+    part_o: Tensor, part_lse: Tensor, o: Tensor, lse: Tensor, base2: bool, stream: int
 ) -> None:
-    args = _abi.sized(_abi.CMergeArgs)
-    args.flags = _abi.MERGE_BASE2 if base2 else 0
+    args = _abi.sized(_abi_merge.CMergeArgs)
+    args.flags = _abi_merge.MERGE_BASE2 if base2 else 0
     on_cpu = o.device == "cpu"
     args.backend = Backend.CPU if on_cpu else Backend.CUDA
     args.device = 0 if on_cpu else int(o.device.partition(":")[2])
@@ -190,4 +182,4 @@ def _run(
     ):
         for axis, stride in zip(axes, tensor.strides, strict=False):
             setattr(args, f"{name}_stride_{axis}", stride)
-    _abi.check(_abi.merge(_abi.address(args), stream))
+    _abi.check(_abi_merge.merge(_abi.address(args), stream))

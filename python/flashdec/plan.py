@@ -12,7 +12,7 @@ from flashdec.errors import InvalidArgumentError
 from flashdec.facts import PlanInfo, Support
 from flashdec.preference import PlanPreference
 from flashdec.sku import KernelSku
-from flashdec.stream import LEGACY_STREAM, current_stream, stream_pointer
+from flashdec.stream import stream_address, stream_pointer
 from flashdec.workspace import Workspace
 
 __all__ = ["Plan"]
@@ -248,8 +248,6 @@ class Plan:
 
         0 is left to C: it asks the library of q.
         """
-        if stream is not None:
-            return stream_pointer(stream) or (0 if self._on_cpu else LEGACY_STREAM)
-        if self._on_cpu or not library:
+        if stream is None and not library:
             return 0
-        return current_stream(library, int(self.device.partition(":")[2])) or LEGACY_STREAM
+        return stream_address(stream, self.device, library)

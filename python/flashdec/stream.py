@@ -7,13 +7,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["LEGACY_STREAM", "WITH_STREAMS", "CudaStream", "current_stream", "stream_pointer"]
+__all__ = ["WITH_STREAMS", "CudaStream", "stream_address", "stream_pointer"]
 
 WITH_STREAMS = ("cupy", "torch")
 """Libraries that have a current stream."""
 
-LEGACY_STREAM = 1
-"""The default stream by name, ``cudaStreamLegacy``: where 0 would mean the current one."""
+_LEGACY_STREAM = 1  # cudaStreamLegacy: the default stream by name
 
 
 @runtime_checkable
@@ -52,11 +51,26 @@ def stream_pointer(stream: Any) -> int:
     )
 
 
-def current_stream(library: str, device: int) -> int:
-    """Return the current stream of an array library, 0 (the default stream) if it has none.
+def stream_address(stream: Any, device: str, library: str) -> int:
+    """Return where the work goes: on a GPU never 0, which stands for no stream.
 
-    Libraries with a DLPack exchange table (PyTorch) are asked through it, in C, instead.
+    Parameters
+    ----------
+    stream : stream object, int or None
+        What the caller gave; None: the library's current one, or the default one if it has none.
+    device : str
+        ``"cpu"`` or ``"cuda:N"``.
+    library : str
+        The array library.
     """
+    if device == "cpu":
+        return 0 if stream is None else stream_pointer(stream)
+    if stream is not None:
+        return stream_pointer(stream) or _LEGACY_STREAM
+    return _current_stream(library, int(device.partition(":")[2])) or _LEGACY_STREAM
+
+
+def _current_stream(library: str, device: int) -> int:
     module = sys.modules.get(library)
     if library == "cupy" and module is not None:
         return int(module.cuda.get_current_stream(device).ptr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flashdec import _abi, _allocate
 from flashdec.errors import InvalidArgumentError
-from flashdec.stream import current_stream, stream_pointer
+from flashdec.stream import stream_address, stream_pointer
 from flashdec.tensor import describe, reader_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Workspace:
         if not prepared or plan.info.launches > 1:
             return made  # a run of two launches in any case would only have to restore it
         library = "" if like is None else reader_of(like, "like").library
-        return made.prepare(plan, current_stream(library, int(plan.device.partition(":")[2])))
+        return made.prepare(plan, stream_address(None, plan.device, library))
 
     def prepare(self, plan: Plan, stream: Any = None) -> Workspace:
         """Fill the memory on a stream and return it as a prepared workspace.

@@ -20,7 +20,7 @@ from scene import (
 )
 
 import flashdec
-from flashdec import _abi
+from flashdec import _abi, _abi_merge
 from kit.backends import cuda_is_usable
 
 PARTS, BATCH, HEADS, DIM = 3, 2, 4, 8
@@ -34,7 +34,7 @@ class Arrays:
         self.part_lse = np.ones((PARTS, BATCH, HEADS), np.float32)
         self.o = np.full((BATCH, HEADS, DIM), 7, np.float32)
         self.lse = np.full((BATCH, HEADS), 7, np.float32)
-        self.args = _abi.sized(_abi.CMergeArgs)
+        self.args = _abi.sized(_abi_merge.CMergeArgs)
         self.args.backend, self.args.part_o_dtype = 1, 1
         self.args.parts, self.args.batch, self.args.heads, self.args.head_dim = self.part_o.shape
         for name in ("part_o", "part_lse", "o", "lse"):
@@ -46,7 +46,7 @@ class Arrays:
                 setattr(self.args, f"{name}_stride_{axis}", stride // 4)
 
     def merge(self, stream: Any = None) -> int:
-        status: int = _abi.merge(ctypes.addressof(self.args), stream)
+        status: int = _abi_merge.merge(ctypes.addressof(self.args), stream)
         return status
 
 
@@ -120,7 +120,7 @@ def test_a_stream_on_the_cpu_is_refused() -> None:
 
 
 def test_no_arguments_are_refused() -> None:
-    assert _abi.merge(None, None) == NULL_POINTER
+    assert _abi_merge.merge(None, None) == NULL_POINTER
     check_sentence(last_error(), "args is NULL")
 
 

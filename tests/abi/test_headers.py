@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import flashdec
-from flashdec import _abi, _abi_dlpack, _enums, _library
+from flashdec import _abi, _abi_dlpack, _abi_merge, _enums, _library
 from toolchain import HEADERS, STRICT, command, header_text, include_dir, without_comments
 
 STRUCTS = {
     "flashdec_descriptor": _abi.CDescriptor,
     "flashdec_preference": _abi.CPreference,
     "flashdec_args": _abi.CArgs,
-    "flashdec_merge_args": _abi.CMergeArgs,
+    "flashdec_merge_args": _abi_merge.CMergeArgs,
     "flashdec_plan": _abi.CPlan,
     "flashdec_precision_guarantee": _abi.CGuarantee,
     "flashdec_kernel_sku": _abi.CKernelSku,
@@ -94,7 +94,8 @@ def test_every_struct_has_a_mirror() -> None:
     assert structs_declared().keys() == STRUCTS.keys()
     mirrors = {
         value
-        for value in (*vars(_abi).values(), *vars(_abi_dlpack).values())
+        for module in (_abi, _abi_merge, _abi_dlpack)
+        for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, ctypes.Structure)
     }
     assert mirrors == {*STRUCTS.values(), _abi_dlpack.CMethodDef}  # which is Python's
@@ -118,7 +119,8 @@ def layout_in_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int
         ]
     folder = tmp_path_factory.mktemp("layout")
     (folder / "layout.c").write_text(
-        '#include "flashdec_dlpack.h"\n#include <stddef.h>\n#include <stdio.h>\n'
+        "".join(f'#include "{name}"\n' for name in HEADERS)
+        + "#include <stddef.h>\n#include <stdio.h>\n"
         '#define P(name, a, b) printf("%s %zu %zu\\n", name, (size_t)(a), (size_t)(b))\n'
         "int main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n"
     )
@@ -163,10 +165,15 @@ def test_flags_equal_python() -> None:
     declared = {
         name.removeprefix("FLASHDEC_"): value
         for name, value in macros().items()
-        if name.startswith(("FLASHDEC_PREFER_", "FLASHDEC_ARGS_"))
+        if name.startswith(("FLASHDEC_PREFER_", "FLASHDEC_ARGS_", "FLASHDEC_MERGE_"))
     }
     assert declared
-    mirrors = {k: v for k, v in vars(_abi).items() if k.startswith(("PREFER_", "ARGS_"))}
+    mirrors = {
+        name: value
+        for module in (_abi, _abi_merge)
+        for name, value in vars(module).items()
+        if name.startswith(("PREFER_", "ARGS_", "MERGE_"))
+    }
     assert declared == mirrors
 
 

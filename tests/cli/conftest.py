@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from pretended_gpu import pretend
 
 from flashdec.__main__ import main
 from flashdec.bench import probe, timing
+from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.machine import Machine
 
 
@@ -41,3 +43,10 @@ def fast_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "rotation_bytes", 4 * 2**20)
     monkeypatch.setattr(timing, "_SECONDS", 0.0005)
     monkeypatch.setattr(probe, "_LEAST_SECONDS", 0.0005)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """A GPU over CPU tensors of torch."""
+    pytest.importorskip("torch")
+    return pretend(monkeypatch)

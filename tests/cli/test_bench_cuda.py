@@ -1,29 +1,25 @@
-"""The harness of ``flashdec bench`` on a GPU, over a GPU that is only pretended: CPU tensors.
-
-Graphs and read kernels are stand-ins; the memory of lines, the contenders, the comparison with
-float64 and the report are real.
-"""
+"""The harness of ``flashdec bench`` on a GPU that is only pretended (`pretended_gpu`)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pretended_gpu import PretendedGpu, PretendedReader, Replayed
 
-from flashdec.bench.cuda import measure, merges, overhead, reader, scene
-from flashdec.bench.cuda.contenders import PEERS, VARIANTS, selected
+from flashdec.bench.cuda import overhead, reader
+from flashdec.bench.cuda.contenders import PEERS, selected
 from flashdec.bench.cuda.exact import check_points, error_over_bound
 from flashdec.bench.cuda.goals import invariant_goal_us
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
 from flashdec.bench.cuda.measure import ROUNDS, Measurer
-from flashdec.bench.cuda.merges import MergeLine
 from flashdec.bench.cuda.prepared import Prepared
 from flashdec.bench.cuda.results import LineResult
 from flashdec.bench.cuda.scene import Pool, Scene, make_scene, pool_bytes
@@ -35,93 +31,6 @@ torch = pytest.importorskip("torch")
 
 DENSE = Line(parse_case("2,6,2,64,100"))
 PAGED = Line(parse_case("3,4,2,16,100"), DType.FLOAT16, 8, lengths=(100, 1, 17), rule="paged")
-
-
-class PretendedCuda:
-    """What the harness asks of torch.cuda."""
-
-    @staticmethod
-    def mem_get_info() -> tuple[int, int]:
-        return 2**30, 2**30
-
-    @staticmethod
-    def synchronize() -> None:
-        pass
-
-    @staticmethod
-    def current_device() -> int:
-        return 0
-
-
-class PretendedStream:
-    cuda_stream = 0
-
-    @staticmethod
-    def synchronize() -> None:
-        pass
-
-
-class PretendedTorch:
-    cuda = PretendedCuda
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-class PretendedGpu(Gpu):
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        yield
-
-
-class Replayed:
-    """A graph that runs again instead."""
-
-    def __init__(self, run: Callable[[int], Any], copies: int, us: float) -> None:
-        self.run, self.copies, self.us = run, copies, us
-        self.result = self.computed()
-
-    def seconds(self) -> float:
-        return self.us * 1e-6
-
-    def computed(self) -> Any:
-        for copy in range(self.copies):
-            result = self.run(copy)
-        return result
-
-
-class PretendedReader:
-    """Reads that take no time to write."""
-
-    def __init__(self, gpu: Gpu) -> None:
-        pass
-
-    def empty(self) -> Callable[[int], None]:
-        return lambda copy: None
-
-    def linear(self, scene: Scene, grid: Any) -> Callable[[int], None]:
-        return lambda copy: None
-
-    in_pages = linear
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    def capture(gpu: Gpu, run: Callable[[int], Any], copies: int) -> Replayed:
-        return Replayed(run, copies, 20.0)
-
-    def fastest(scene: Scene, read: Any, clear_l2: Callable[[], None]) -> tuple[Replayed, str]:
-        return Replayed(read(scene, None), 1, 10.0), "a grid"
-
-    monkeypatch.setattr(scene, "ROTATION_BYTES", 2**19)
-    monkeypatch.setattr(measure, "Reader", PretendedReader)
-    monkeypatch.setattr(measure, "fastest", fastest)
-    monkeypatch.setattr(measure, "capture", capture)
-    monkeypatch.setattr(merges, "capture", capture)
-    for name, variant in VARIANTS.items():
-        on_cpu = replace(variant.preference, prefer_backend="cpu", num_threads=1)
-        monkeypatch.setitem(VARIANTS, name, replace(variant, preference=on_cpu))
-    return PretendedGpu(PretendedTorch(), "cpu", PretendedStream, "NVIDIA H100", 132, 64, 2**30, "")
 
 
 def on(gpu: Gpu, line: Line) -> Scene:
@@ -343,53 +252,6 @@ def test_overheads_are_measured_with_one_launch_and_two(
     assert "empty call" in ran.out
     assert "bound" in ran.out
     assert "flashdec 2 launches" in ran.out
-
-
-def test_merges_are_measured(
-    gpu: Gpu,
-    flashdec_command: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    small = [MergeLine(3, 2, 4, 16, goal_us=5.0), MergeLine(2, 2, 4, 16, DType.FLOAT32, True)]
-    monkeypatch.setattr(bench_cuda, "open_gpu", lambda: gpu)
-    monkeypatch.setattr(bench_cuda, "MERGE_LINES", small)
-    file = tmp_path / "merges.json"
-    ran = flashdec_command("bench", "--merge", "--json", str(file))
-    assert ran.status == 0, ran.err
-    assert "3 x 2, 4, 16 bfloat16" in ran.out
-    assert "2 x 2, 4, 16 float32 packed" in ran.out
-    rows = json.loads(file.read_text())["merges"]
-    assert [row["us"] for row in rows] == [20.0, 20.0]
-    assert [row["line"]["dtype"] for row in rows] == ["BFLOAT16", "FLOAT32"]
-    assert 0 < rows[0]["error"] < 0.02
-    assert rows[1]["error"] < 1e-5
-    assert all(row["flashinfer_us"] is None and row["failure"] == "" for row in rows)
-
-
-def test_merges_say_that_flashinfer_is_missing(
-    gpu: Gpu, flashdec_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench_cuda, "open_gpu", lambda: gpu)
-    monkeypatch.setattr(bench_cuda, "MERGE_LINES", [MergeLine(2, 1, 1, 8)])
-    monkeypatch.setattr(merges.importlib.util, "find_spec", lambda name: None)
-    ran = flashdec_command("bench", "--merge", "--compare")
-    assert "flashinfer is not installed" in ran.out
-
-
-def test_a_merge_is_measured_though_flashinfer_fails(
-    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: Any) -> None:
-        raise RuntimeError("no kernel for it")
-
-    monkeypatch.setattr(merges.importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(merges, "_capture_flashinfer", fail)
-    result = merges.measure_merge(gpu, MergeLine(2, 1, 1, 8), peers=True)
-    assert result.us == 20.0
-    assert result.error < 0.02
-    assert result.flashinfer_us is None
-    assert result.failure == "flashinfer: RuntimeError: no kernel for it"
 
 
 def test_a_lost_gpu_ends_the_lines(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import flashdec
-from flashdec import _abi
+from flashdec import _abi, _abi_merge
 from flashdec._storage import from_float32, storage_dtype, to_float32
 from flashdec.dtypes import DType, as_dtype
 from kit.driver import Memory, call
@@ -72,7 +72,7 @@ class _Merge:
     def _args(self, width: int, itemsize: int) -> Any:
         case, rows = self.case, self.case.batch * self.case.heads
         lse_step = width if case.packed else 1
-        args = _abi.sized(_abi.CMergeArgs)
+        args = _abi.sized(_abi_merge.CMergeArgs)
         fields = {
             "backend": flashdec.Backend.CUDA, "parts": case.parts, "batch": case.batch,
             "heads": case.heads, "head_dim": case.head_dim, "part_o_dtype": self.element,
@@ -93,7 +93,7 @@ class _Merge:
 
     def run(self, stream: int) -> str:
         """Return what went wrong; empty if nothing did."""
-        if _abi.merge(_abi.address(self.args), stream):
+        if _abi_merge.merge(_abi.address(self.args), stream):
             return f"refused: {_abi.last_error().decode()}"
         call("cuStreamSynchronize", stream)
         count = self.case.batch * self.case.heads * self.case.head_dim

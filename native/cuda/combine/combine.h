@@ -2,6 +2,8 @@
 // plan.
 #pragma once
 
+#include <cstdint>
+
 #include "core/kernel.h"
 
 namespace flashdec::cuda {
@@ -13,10 +15,11 @@ struct TensorParams;
 // context.
 void combine(const Launch& launch);
 
-// The same for what a persistent grid left in its slots, by as many blocks and threads.
-void combine_any(const Launch& launch, const TensorParams& params);
+// The same for what a persistent grid left in its slots, by as many blocks and threads; `context`
+// is the id of the current one.
+void combine_any(const Launch& launch, const TensorParams& params, uint64_t context);
 
 // The same where every length is the same and known to the host.
-void combine_even(const Launch& launch, const EvenParams& params);
+void combine_even(const Launch& launch, const EvenParams& params, uint64_t context);
 
 }  // namespace flashdec::cuda

@@ -36,23 +36,24 @@ bool is_half(const Launch& launch) {
 
 }  // namespace
 
-void combine_even(const Launch& launch, const EvenParams& params) {
+void combine_even(const Launch& launch, const EvenParams& params, uint64_t context) {
   static KernelSetup setups[2];
   const bool half = is_half(launch);
   const void* kernel = half ? reinterpret_cast<const void*>(even_parts<__half>)
                             : reinterpret_cast<const void*>(even_parts<__nv_bfloat16>);
   bool restore = launch.operands.prepared_workspace;
   void* arguments[] = {const_cast<EvenParams*>(&params), &restore};
-  enqueue(setups[half].start(kernel, {params.cut_blocks, kThreads, 0, arguments}), launch.stream);
+  enqueue(setups[half].start(kernel, {params.cut_blocks, kThreads, 0, arguments}, context),
+          launch.stream);
 }
 
-void combine_any(const Launch& launch, const TensorParams& params) {
+void combine_any(const Launch& launch, const TensorParams& params, uint64_t context) {
   static KernelSetup setups[2];
   const bool half = is_half(launch);
   const void* kernel = half ? reinterpret_cast<const void*>(parts_or_nodes<__half>)
                             : reinterpret_cast<const void*>(parts_or_nodes<__nv_bfloat16>);
   void* arguments[] = {const_cast<TensorParams*>(&params)};
-  enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kThreads, 0, arguments}),
+  enqueue(setups[half].start(kernel, {launch.plan.schedule.grid, kThreads, 0, arguments}, context),
           launch.stream);
 }
 

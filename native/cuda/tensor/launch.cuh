@@ -105,7 +105,9 @@ void enqueue_split(const Launch& launch, Ready<Source>& ready) {
   TensorParams apart;
   TensorParams* params = &ready.params;
   void* arguments[] = {params, &ready.source};
-  Start start = ready.setup->start(ready.kernel, {ready.blocks, kThreads, ready.smem, arguments});
+  const uint64_t context = current_context_id();
+  Start start =
+      ready.setup->start(ready.kernel, {ready.blocks, kThreads, ready.smem, arguments}, context);
   start.waits = params->one_launch;
   start.together = params->one_launch && ready.together;
   if (!enqueue(start, launch.stream)) {
@@ -117,9 +119,9 @@ void enqueue_split(const Launch& launch, Ready<Source>& ready) {
   }
   if (!ready.cut || params->one_launch) return;
   if (ready.even) {
-    combine_even(launch, *params);
+    combine_even(launch, *params, context);
   } else {
-    combine_any(launch, *params);
+    combine_any(launch, *params, context);
   }
 }
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from flashdec.bench.cuda.gpu import Gpu
+from flashdec.bench.cuda.gpu import Gpu, reason_of
 from flashdec.bench.cuda.replay import Captured, capture
 from flashdec.dtypes import DType
 from flashdec.merge import merge
@@ -19,7 +19,6 @@ __all__ = ["MERGE_LINES", "MergeLine", "MergeResult", "measure_merge", "merges_t
 
 _LEAST_COPIES = 8
 _ROUNDS = 7
-_LONGEST_REASON = 80
 _LOG2_E = 1.4426950408889634
 
 
@@ -173,7 +172,7 @@ def measure_merge(gpu: Gpu, line: MergeLine, peers: bool) -> MergeResult:
         try:
             contenders.append(_capture_flashinfer(gpu, copies))
         except Exception as raised:  # theirs: whatever it is, ours is measured
-            failure = f"flashinfer: {type(raised).__name__}: {raised}"[:_LONGEST_REASON]
+            failure = f"flashinfer: {reason_of(raised)}"
             _forget_error(gpu)
     times = [[each.seconds() * 1e6 for each in contenders] for _ in range(_ROUNDS)]
     us, *others = (median(column) for column in zip(*times, strict=True))

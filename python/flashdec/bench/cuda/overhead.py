@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -80,13 +81,13 @@ def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
     args = Args(**arrays)
     bound = plan.bind(args)
 
-    def run_bound() -> None:
-        plan.run(bound, workspace)
-
-    def run() -> None:
-        plan.run(args, workspace)
-
-    return [lambda: None, run_bound, run], plan.sku.name
+    # A Python function around them would cost 0.05 µs that are not the library's.
+    calls: list[Callable[[], None]] = [
+        lambda: None,
+        partial(plan.run, bound, workspace),
+        partial(plan.run, args, workspace),
+    ]
+    return calls, plan.sku.name
 
 
 def _block_us(gpu: Gpu, call: Callable[[], None]) -> float:

@@ -24,7 +24,7 @@ struct Start {
 bool enqueue(const Start& start, cudaStream_t stream);
 
 struct KernelSetup {
-  static Start start(const void* kernel, const LaunchShape& shape) {
+  static Start start(const void* kernel, const LaunchShape& shape, uint64_t = 0) {
     return {kernel, shape, false, false};
   }
 };
