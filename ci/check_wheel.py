@@ -21,6 +21,7 @@ PARTS = {
     "flashdec/__init__.py",
     "flashdec/py.typed",
     "flashdec/include/flashdec.h",
+    "flashdec/include/flashdec_append.h",
     "flashdec/include/flashdec_merge.h",
     "flashdec/include/flashdec_dlpack.h",
     "flashdec/lib/cmake/flashdec/flashdecConfig.cmake",

@@ -10,9 +10,9 @@ limit=${FLASHDEC_SANITIZER_SECONDS:-140}  # of each tool
 mkdir -p "$out"
 [ ! -d build/cuda_site ] || export PYTHONPATH="$PWD/build/cuda_site${PYTHONPATH:+:$PYTHONPATH}"
 
-# One row of every kernel folder and head_dim, up to 64 tokens in caches of up to 80, and the merges:
+# One row of every kernel folder and head_dim, up to 64 tokens in caches of up to 80, merges and appends:
 # the others are the same code with other constants.
-few='^cuda_(sm80|sm90)_bf16_d[0-9]+_h8$|^cuda_simple_bf16$|^cuda_merge$'
+few='^cuda_(sm80|sm90)_bf16_d[0-9]+_h8$|^cuda_simple_bf16$|^cuda_merge$|^cuda_append$'
 jobs=()
 
 # sanitize TOOL OPTION.. -- ARGUMENT..: options of the tool, arguments of the program.

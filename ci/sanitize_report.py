@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 TOOLS = ("memcheck", "initcheck", "racecheck", "synccheck")
-MERGE = "cuda_merge"
+VERBS = {"appends": "cuda_append", "merges": "cuda_merge"}  # beside the kernels of decode
 CASE = re.compile(r"^(cuda_\w+) \w+: (ok)?", re.MULTILINE)
 ERRORS = re.compile(r"ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: .*\((\d+) error")
 WARNINGS = re.compile(r"RACECHECK SUMMARY: .* (\d+) warning")
@@ -38,8 +38,8 @@ def summary(tool: str, log: str) -> dict[str, Any]:
         "tool": tool,
         "cases": len(cases),
         "failed_cases": sum(not ok for _, ok in cases),
-        "rows": len({row for row, _ in cases} - {MERGE}),
-        "merges": sum(row == MERGE for row, _ in cases),
+        "rows": len({row for row, _ in cases} - set(VERBS.values())),
+        **{name: sum(row == verb for row, _ in cases) for name, verb in VERBS.items()},
         "errors": sum(errors) if errors else None,
         "warnings": sum(map(int, WARNINGS.findall(log))),
         "exit": int(code),

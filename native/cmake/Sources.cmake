@@ -6,6 +6,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/api_dlpack.cpp
   native/core/array.cpp
   native/core/build_id.cpp
+  native/core/checks.cpp
   native/core/device.cpp
   native/core/interpreter.cpp
   native/core/plan.cpp
@@ -14,6 +15,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/schedule.cpp
   native/core/status.cpp
   native/core/validate.cpp
+  native/core/validate_append.cpp
   native/core/validate_args.cpp
   native/core/validate_arrays.cpp
   native/core/validate_kernel.cpp
@@ -21,6 +23,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/workspace.cpp)
 
 set(FLASHDEC_CPU_SOURCES
+  native/cpu/append.cpp
   native/cpu/backend.cpp
   native/cpu/combine.cpp
   native/cpu/generic.cpp
@@ -36,9 +39,11 @@ set(FLASHDEC_AVX2_FLAGS -mavx2 -mfma -mf16c)
 set(FLASHDEC_AVX512_FLAGS ${FLASHDEC_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
 
 set(FLASHDEC_CUDA_SOURCES
+  native/cuda/append/append.cu
   native/cuda/backend.cu
   native/cuda/combine/combine.cu
   native/cuda/combine/parts.cu
+  native/cuda/contents.cu
   native/cuda/enqueue.cu
   native/cuda/merge/merge.cu
   native/cuda/simple/split.cu

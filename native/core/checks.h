@@ -19,30 +19,51 @@ inline void check_range(const char* name, int64_t value, int64_t least, int64_t 
            ll(least), ll(most));
 }
 
-// Rows of an output, by batch and head; strides in elements.
-struct OutputRows {
+void check_dtype(const char* name, uint32_t dtype);
+
+// Without NULL, and a multiple of `alignment`.
+void check_pointer(const char* name, const void* pointer, int64_t alignment);
+
+// FLASHDEC_BACKEND_CPU or _CUDA, and which device of it; -1: the CPU.
+int32_t checked_device(uint32_t backend, int32_t device);
+
+// An array of rows as a caller gives it; strides in elements.
+struct Rows {
   const char* name;
-  int64_t batch;
-  int64_t heads;
-  int64_t stride_batch;
-  int64_t stride_head;
-  int64_t row;  // elements
+  const void* pointer;
+  int64_t size;         // bytes of an element
+  const char* axes[3];  // null: none; empty: the only one
+  int64_t extents[3];
+  int64_t strides[3];
+  int64_t row;         // elements
+  bool may_step_back;  // along the first axis
 };
 
+// A pointer that is there and aligned to its element, and strides within 2^62 bytes.  A stride
+// along an axis of one element is never used, so anything goes there.
+void check_reach(const Rows& x);
+
+[[noreturn]] void refuse_overlap(const Rows& x);
+
 // Two elements of an output at one address would make its value depend on the order of writes.
-inline void check_rows_apart(const OutputRows& x) {
-  const bool batch_outside = x.heads == 1 || (x.batch > 1 && x.stride_batch >= x.stride_head);
-  const int64_t inner_extent = batch_outside ? x.heads : x.batch;
-  const int64_t inner = batch_outside ? x.stride_head : x.stride_batch;
-  const int64_t outer_extent = batch_outside ? x.batch : x.heads;
-  const int64_t outer = batch_outside ? x.stride_batch : x.stride_head;
-  const bool inner_apart = inner_extent == 1 || inner >= x.row;
-  const __int128 gaps = inner_extent == 1 ? 0 : static_cast<__int128>(inner_extent - 1) * inner;
-  if (inner_apart && (outer_extent == 1 || outer >= gaps + x.row)) return;
-  refuse(FLASHDEC_INVALID_STRIDE,
-         "%s_stride_batch is %lld and %s_stride_head %lld; rows of %lld elements would overlap, "
-         "and an output must have each element to itself",
-         x.name, ll(x.stride_batch), x.name, ll(x.stride_head), ll(x.row));
+inline void check_apart(const Rows& x) {
+  int64_t extents[3], strides[3];
+  int count = 0;
+  for (int axis = 0; axis < 3; ++axis) {  // in the order of their strides
+    if (x.extents[axis] <= 1) continue;
+    int at = count++;
+    for (; at > 0 && strides[at - 1] > x.strides[axis]; --at) {
+      extents[at] = extents[at - 1];
+      strides[at] = strides[at - 1];
+    }
+    extents[at] = x.extents[axis];
+    strides[at] = x.strides[axis];
+  }
+  __int128 reach = x.row;
+  for (int axis = 0; axis < count; ++axis) {
+    if (strides[axis] < reach) refuse_overlap(x);
+    reach += static_cast<__int128>(extents[axis] - 1) * strides[axis];
+  }
 }
 
 }  // namespace flashdec

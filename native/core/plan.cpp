@@ -1,6 +1,5 @@
 #include "core/plan.h"
 
-#include <cstdlib>
 #include <cstring>
 
 #include "core/abi.h"
@@ -68,13 +67,6 @@ uint32_t launches_of(const Schedule& schedule) {
   return schedule.max_splits > 1 && schedule.grid == 0 ? 2 : 1;
 }
 
-bool environment_asks_for_checks() {
-  const char* text = std::getenv("FLASHDEC_CHECK");
-  if (text == nullptr || *text == '\0' || std::strcmp(text, "0") == 0) return false;
-  if (std::strcmp(text, "1") == 0) return true;
-  refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_CHECK is \"%s\"; it must be 0 or 1", text);
-}
-
 }  // namespace
 
 Plan make_plan(const Problem& problem, const Choice& choice, const Device& device) {
@@ -94,7 +86,7 @@ Plan make_plan(const Problem& problem, const Choice& choice, const Device& devic
                      : choice.num_threads != 0 ? choice.num_threads
                                                : device.cpu.num_threads;
   plan.launches = cuda ? launches_of(plan.schedule) : 0;
-  plan.check_contents = environment_asks_for_checks();
+  plan.check_contents = checks_contents();
   return plan;
 }
 

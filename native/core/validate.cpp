@@ -15,14 +15,6 @@ constexpr uint32_t kMaxAlignment = 256;
 constexpr uint32_t kPreferenceFlags =
     FLASHDEC_PREFER_BATCH_INVARIANT | FLASHDEC_PREFER_NO_SM90A | FLASHDEC_PREFER_NO_WORKSPACE;
 
-void check_dtype(const char* name, uint32_t dtype) {
-  if (dtype < FLASHDEC_FLOAT32 || dtype > FLASHDEC_BFLOAT16)
-    refuse(FLASHDEC_INVALID_VALUE,
-           "%s is %u; it must be FLASHDEC_FLOAT32 (1), FLASHDEC_FLOAT16 (2) or FLASHDEC_BFLOAT16 "
-           "(3)",
-           name, dtype);
-}
-
 // The largest power of two that divides `bytes`, up to 16.
 uint32_t natural_alignment(int64_t bytes) {
   uint32_t alignment = 16;

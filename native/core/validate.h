@@ -24,6 +24,9 @@ void validate_workspace(const Plan& plan, const void* workspace, uint64_t bytes)
 Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choice,
                 const Device& device);
 
+// Whether FLASHDEC_CHECK is 1; read anew at each call.
+bool checks_contents();
+
 // FLASHDEC_CHECK=1, CPU: lengths and page ids, where the host can read them.
 void validate_contents(const Problem& problem, const Operands& operands);
 

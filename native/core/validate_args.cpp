@@ -1,5 +1,8 @@
 // Args, workspaces, streams, and what FLASHDEC_CHECK=1 looks at.
 
+#include <cstdlib>
+#include <cstring>
+
 #include "core/checks.h"
 #include "core/plan.h"
 #include "core/validate.h"
@@ -22,13 +25,6 @@ constexpr const char* kAxes[3] = {"batch", "token", "head"};
 const char* axis_name(const Problem& problem, const Array& array, int axis) {
   const bool cache = array.name[0] == 'k' || array.name[0] == 'v';
   return axis == 0 && cache && problem.paged() ? "page" : kAxes[axis];
-}
-
-void check_pointer(const char* name, const void* pointer, int64_t alignment) {
-  if (pointer == nullptr) refuse(FLASHDEC_NULL_POINTER, "%s is NULL; it is required", name);
-  if (reinterpret_cast<uintptr_t>(pointer) % static_cast<uintptr_t>(alignment) != 0)
-    refuse(FLASHDEC_MISALIGNED, "%s is at %p; its address must be a multiple of %lld bytes", name,
-           pointer, ll(alignment));
 }
 
 void check_optional(const char* name, const void* pointer, int64_t alignment) {
@@ -87,7 +83,14 @@ void check_arrays(const Problem& p, const flashdec_args& a) {
     check_pointer(array.name, array.pointer, p.alignment);
     check_strides(p, array);
   }
-  check_rows_apart({"o", p.batch, p.q_heads, a.o_stride_batch, a.o_stride_head, p.head_dim_v});
+  check_apart({"o",
+               a.o,
+               element_size(p.element),
+               {"batch", nullptr, "head"},
+               {p.batch, 1, p.q_heads},
+               {a.o_stride_batch, 0, a.o_stride_head},
+               p.head_dim_v,
+               false});
 }
 
 void check_lse(const Problem& p, const flashdec_args& a) {
@@ -102,7 +105,14 @@ void check_lse(const Problem& p, const flashdec_args& a) {
              "lse_stride_%s is %lld; it must be at least 0 and reach at most 2^60 elements",
              axis == 0 ? "batch" : "head", ll(stride));
   }
-  check_rows_apart({"lse", p.batch, p.q_heads, a.lse_stride_batch, a.lse_stride_head, 1});
+  check_apart({"lse",
+               a.lse,
+               4,
+               {"batch", nullptr, "head"},
+               {p.batch, 1, p.q_heads},
+               {a.lse_stride_batch, 0, a.lse_stride_head},
+               1,
+               false});
 }
 
 void check_lengths(const Problem& p, const flashdec_args& a) {
@@ -191,6 +201,13 @@ void validate_workspace(const Plan& plan, const void* workspace, uint64_t bytes)
     refuse(FLASHDEC_WORKSPACE_TOO_SMALL, "the workspace has %llu bytes; this plan needs %llu",
            static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(needed));
   if (needed != 0) check_pointer("workspace", workspace, kWorkspaceAlign);
+}
+
+bool checks_contents() {
+  const char* text = std::getenv("FLASHDEC_CHECK");
+  if (text == nullptr || *text == '\0' || std::strcmp(text, "0") == 0) return false;
+  if (std::strcmp(text, "1") == 0) return true;
+  refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_CHECK is \"%s\"; it must be 0 or 1", text);
 }
 
 void validate_contents(const Problem& problem, const Operands& operands) {

@@ -22,6 +22,10 @@ CudaDevice find_device(CUstream_st*, bool required) {
 
 void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
 
+void append(const Append&, CUstream_st*) {
+  refuse_without_kernels();
+}
+
 void merge(const Merge&, CUstream_st*) {
   refuse_without_kernels();
 }

@@ -3,12 +3,9 @@
 #include "cuda/backend.h"
 
 #include <atomic>
-#include <memory>
 
-#include "core/plan.h"
 #include "core/status.h"
 #include "core/validate.h"
-#include "core/workspace.h"
 #include "cuda/driver.h"
 #include "cuda/launch.h"
 
@@ -123,60 +120,6 @@ int64_t memory_bandwidth(int32_t device) {
   return found;
 }
 
-void check_pointer_place(const char* name, const void* pointer, int32_t device) {
-  if (pointer == nullptr) return;
-  cudaPointerAttributes place;
-  check(cudaPointerGetAttributes(&place, pointer), "cudaPointerGetAttributes");
-  if (place.type != cudaMemoryTypeDevice && place.type != cudaMemoryTypeManaged)
-    refuse(FLASHDEC_WRONG_DEVICE, "%s is host memory at %p; the plan runs on CUDA device %d", name,
-           pointer, device);
-  if (place.type == cudaMemoryTypeDevice && place.device != device)
-    refuse(FLASHDEC_WRONG_DEVICE, "%s is memory of CUDA device %d; the plan runs on device %d",
-           name, place.device, device);
-}
-
-void check_pointers(const Launch& launch) {
-  const Operands& x = launch.operands;
-  const int32_t device = launch.plan.device;
-  check_pointer_place("q", x.q, device);
-  check_pointer_place("k", x.k, device);
-  check_pointer_place("v", x.v, device);
-  check_pointer_place("o", x.o, device);
-  check_pointer_place("lse", x.lse, device);
-  check_pointer_place("kv_len", x.kv_len, device);
-  check_pointer_place("page_table", x.page_table, device);
-  check_pointer_place("status", x.status, device);
-  check_pointer_place("workspace", launch.workspace.base, device);
-}
-
-void check_prepared(const Launch& launch) {
-  const auto bytes = static_cast<size_t>(launch.plan.workspace_bytes);
-  std::unique_ptr<unsigned char[]> host(new unsigned char[bytes]);
-  check(cudaMemcpyAsync(host.get(), launch.workspace.base, bytes, cudaMemcpyDeviceToHost,
-                        launch.stream),
-        "cudaMemcpyAsync");
-  check(cudaStreamSynchronize(launch.stream), "cudaStreamSynchronize");
-  for (size_t i = 0; i < bytes; ++i)
-    if (host[i] != 0xff)
-      refuse(FLASHDEC_INVALID_VALUE,
-             "byte %zu of the prepared workspace is 0x%02x; it must be 0xff between runs, as "
-             "flashdec_workspace_prepare leaves it",
-             i, host[i]);
-}
-
-// Rows of `width` words, `stride` words apart on the device, packed on the host.
-std::unique_ptr<int32_t[]> copy_rows(const int32_t* source, int64_t rows, int64_t width,
-                                     int64_t stride, cudaStream_t stream) {
-  std::unique_ptr<int32_t[]> host(new int32_t[static_cast<size_t>(rows * width)]);
-  const size_t bytes = static_cast<size_t>(width) * sizeof(int32_t);
-  for (int64_t row = 0; row < rows; ++row)
-    check(cudaMemcpyAsync(host.get() + row * width, source + row * stride, bytes,
-                          cudaMemcpyDeviceToHost, stream),
-          "cudaMemcpyAsync");
-  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-  return host;
-}
-
 }  // namespace
 
 const Driver& driver() {
@@ -256,32 +199,6 @@ void prepare_workspace(void* workspace, uint64_t bytes, int32_t device, CUstream
   if (bytes == 0) return;
   const ContextGuard context(stream, device);
   check(cudaMemsetAsync(workspace, 0xff, bytes, stream), "cudaMemsetAsync");
-}
-
-void check_contents(const Launch& launch) {
-  if (!launch.plan.check_contents) return;
-  const Problem& problem = launch.plan.problem;
-  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-  check(cudaStreamIsCapturing(launch.stream, &capturing), "cudaStreamIsCapturing");
-  if (capturing != cudaStreamCaptureStatusNone)
-    refuse(
-        FLASHDEC_CUDA_ERROR,
-        "the stream is capturing a graph; FLASHDEC_CHECK=1 synchronises, which a capture forbids");
-  check_pointers(launch);
-  if (launch.operands.prepared_workspace) check_prepared(launch);
-  Operands host = launch.operands;
-  std::unique_ptr<int32_t[]> lengths, table;
-  if (host.kv_len != nullptr) {
-    lengths = copy_rows(host.kv_len, 1, problem.batch, 0, launch.stream);
-    host.kv_len = lengths.get();
-  }
-  if (host.page_table != nullptr) {
-    const int64_t width = problem.table_width();
-    table = copy_rows(host.page_table, problem.batch, width, host.page_table_stride, launch.stream);
-    host.page_table = table.get();
-    host.page_table_stride = width;
-  }
-  validate_contents(problem, host);
 }
 
 }  // namespace flashdec::cuda

@@ -2,6 +2,7 @@
 // kernel folders, or from absent.cpp where the build has no CUDA.
 #pragma once
 
+#include "core/append.h"
 #include "core/device.h"
 #include "core/kernel.h"
 #include "core/merge.h"
@@ -25,6 +26,7 @@ void run_simple_f32(const Launch& launch);
 void prepare_workspace(void* workspace, uint64_t bytes, int32_t device, CUstream_st* stream);
 
 // Refuses where no device is usable, or there is none of that number.
+void append(const Append& args, CUstream_st* stream);
 void merge(const Merge& args, CUstream_st* stream);
 
 void run_sm80_bf16_d64_h8(const Launch& launch);

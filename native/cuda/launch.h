@@ -1,4 +1,4 @@
-// What surrounds every launch: the right context, FLASHDEC_CHECK, error codes into refusals.
+// What surrounds every launch: the right context, error codes into refusals.
 #pragma once
 
 #include <cuda.h>
@@ -33,9 +33,6 @@ class ContextGuard {
   bool retained_ = false;
   int32_t device_;
 };
-
-// FLASHDEC_CHECK=1: pointers, lengths and page ids, with a synchronisation.
-void check_contents(const Launch& launch);
 
 // The grid of a kernel whose blocks loop over `items`.
 inline unsigned grid_for(int64_t items) {

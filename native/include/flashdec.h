@@ -216,8 +216,9 @@ enum flashdec_epilogue {
 
 /* Bits of *args.status; they are OR-ed in and never cleared by the library. */
 enum flashdec_fault {
-  FLASHDEC_FAULT_KV_LEN = 1, /* some kv_len was outside [0, max_kv_len] */
-  FLASHDEC_FAULT_PAGE = 2    /* some live page id was outside [0, num_pages) */
+  FLASHDEC_FAULT_KV_LEN = 1,  /* some kv_len was outside [0, max_kv_len] */
+  FLASHDEC_FAULT_PAGE = 2,    /* some live page id was outside [0, num_pages) */
+  FLASHDEC_FAULT_POSITION = 4 /* flashdec_append: some position was outside [0, max_position) */
 };
 
 /* -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from flashdec._enums import Backend, Category, Epilogue, Fault, Layout, Op
 from flashdec._library import find_library
 from flashdec._paths import get_cmake_dir, get_include
 from flashdec._version import __version__
+from flashdec.append import append
 from flashdec.args import Args, PointerArgs
 from flashdec.decode import decode
 from flashdec.descriptor import Descriptor
@@ -56,6 +57,7 @@ __all__ = [
     "UnsupportedError",
     "Workspace",
     "__version__",
+    "append",
     "bfloat16",
     "decode",
     "find_library",

@@ -150,6 +150,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_workspace_prepare": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_can_implement": (c_int32, [c_void_p, c_void_p]),
     "flashdec_run": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
+    "flashdec_append": (c_int32, [c_void_p, c_void_p]),
     "flashdec_merge": (c_int32, [c_void_p, c_void_p]),
     "flashdec_sku": (c_int32, [c_void_p, c_void_p]),
     "flashdec_plan_info": (c_int32, [c_void_p, c_void_p]),

@@ -45,6 +45,7 @@ class Fault(enum.IntFlag):
 
     KV_LEN = 1
     PAGE = 2
+    POSITION = 4
 
 
 class Axes(enum.IntEnum):

@@ -10,12 +10,13 @@ from typing import Any
 from flashdec import _allocate
 from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Axes, Backend
+from flashdec._operands import describe_floats
 from flashdec.args import Args, as_axes
 from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
 from flashdec.plan import Plan
 from flashdec.preference import PlanPreference
-from flashdec.tensor import Tensor, describe, describe_floats
+from flashdec.tensor import Tensor, describe
 from flashdec.workspace import Workspace
 
 __all__ = ["decode"]

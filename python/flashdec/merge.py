@@ -7,10 +7,18 @@ from typing import Any
 from flashdec import _abi, _abi_merge, _allocate
 from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Backend
+from flashdec._operands import (
+    describe_floats,
+    describe_rows,
+    dtype_text,
+    refuse_readonly,
+    require_device,
+    require_shape,
+)
 from flashdec.dtypes import DType
 from flashdec.errors import DeviceError, InvalidArgumentError
 from flashdec.stream import stream_address
-from flashdec.tensor import Tensor, describe_floats, dtype_text, reader_of
+from flashdec.tensor import Tensor, reader_of
 
 __all__ = ["merge"]
 
@@ -81,8 +89,7 @@ def merge(
             raise InvalidArgumentError(
                 f"lse_out has elements of type {dtype_text(whole_lse)}; it must be float32"
             )
-        if part_lse.device != device:
-            raise DeviceError(f"lse is on {part_lse.device} and o on {device}")
+        require_device(part_lse, "lse", device, "o")
         address = stream_address(stream, device, reader_of(first, "o").library)
         _run(part_o, part_lse, whole, whole_lse, base2, address)
         finish_for_jax(first, device, stream)
@@ -93,15 +100,12 @@ def merge(
 
 
 def _described(array: Any, name: str, rank: int) -> Tensor:
+    if not name.startswith("lse"):
+        return describe_rows(array, name, rank)
     tensor = describe_floats(array, name, rank)
     if 0 in tensor.shape:
         raise InvalidArgumentError(
             f"{name} has the shape {tensor.shape}; every axis must have an element"
-        )
-    is_lse = name.startswith("lse")
-    if not is_lse and tensor.shape[-1] > 1 and tensor.strides[-1] != 1:
-        raise InvalidArgumentError(
-            f"{name} has the stride {tensor.strides[-1]} along head_dim; it must be 1"
         )
     return tensor
 
@@ -152,12 +156,9 @@ def _used_strides(tensor: Tensor) -> list[int]:
 
 def _output(array: Any, name: str, shape: tuple[int, ...], device: str) -> Tensor:
     tensor = _described(array, name, len(shape))
-    if tensor.shape != shape:
-        raise InvalidArgumentError(f"{name} has the shape {tensor.shape}; it must be {shape}")
-    if tensor.readonly or reader_of(array, name).library == "jax":
-        raise InvalidArgumentError(f"{name} is read-only; it is written")
-    if tensor.device != device:
-        raise DeviceError(f"{name} is on {tensor.device} and o on {device}")
+    require_shape(tensor, name, shape)
+    refuse_readonly(tensor, name)
+    require_device(tensor, name, device, "o")
     return tensor
 
 

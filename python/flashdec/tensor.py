@@ -18,7 +18,7 @@ from flashdec._enums import ObjectKind
 from flashdec.dtypes import DType
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["Reader", "Tensor", "describe", "describe_floats", "dtype_text", "reader_of"]
+__all__ = ["Reader", "Tensor", "describe", "reader_of"]
 
 _CPU_DEVICES = (1, 3)  # DLDeviceType: host memory, pinned host memory
 _DLPACK_LEGACY_STREAM = 1  # how DLPack calls CUDA's default stream
@@ -193,9 +193,9 @@ def refuse_strange_torch(array: Any, name: str) -> None:
         raise InvalidArgumentError(
             f"{name} is a lazily negated or conjugated view; pass {name}.resolve_neg()"
         )
-    if array.requires_grad:
+    if array.requires_grad and torch.is_grad_enabled():
         raise InvalidArgumentError(
-            f"{name} requires grad; decode has no backward pass: "
+            f"{name} requires grad; there is no backward pass: "
             f"call it under torch.no_grad() or pass {name}.detach()"
         )
 
@@ -233,29 +233,3 @@ def describe(array: Any, name: str = "array") -> Tensor:
         readonly=bool(target.readonly),
         owner=array,
     )
-
-
-def dtype_text(tensor: Tensor) -> str:
-    """Return what the array's library calls its elements."""
-    return str(getattr(tensor.owner, "dtype", "unknown"))
-
-
-def describe_floats(array: Any, name: str, rank: int) -> Tensor:
-    """Read an array that has so many axes and elements of one of our types.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it does not, or as `describe`.
-    """
-    tensor = describe(array, name)
-    if len(tensor.shape) != rank:
-        raise InvalidArgumentError(
-            f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
-        )
-    if tensor.dtype is None:
-        raise InvalidArgumentError(
-            f"{name} has elements of type {dtype_text(tensor)}; they must be float32, float16 or "
-            "bfloat16 (in NumPy: ml_dtypes.bfloat16)"
-        )
-    return tensor

@@ -160,7 +160,7 @@ LSE = np.ones((2, 3, 4), np.float32)
         (VALUES, LSE[:1], {}, ("(1, 3, 4)", "(2, 3, 4)")),
         (VALUES.astype(int), LSE, {}, ("o has elements of type int64", "float16")),
         (VALUES, LSE.astype(float), {}, ("lse has elements of type float64",)),
-        (VALUES[..., ::2], LSE, {}, ("stride 2 along head_dim",)),
+        (VALUES[..., ::2], LSE, {}, ("stride 2 along its last axis",)),
         (VALUES, LSE, {"out": np.ones((3, 4, 9), np.float32)}, ("out has the shape (3, 4, 9)",)),
         (VALUES, LSE, {"lse_out": np.ones((3, 4))}, ("lse_out has elements of type float64",)),
         (VALUES, LSE, {"lse_out": np.ones((3, 4), np.float16)}, ("lse_out", "must be float32")),

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import flashdec
-from flashdec import _abi, _abi_dlpack, _abi_merge, _enums, _library
+from flashdec import _abi, _abi_append, _abi_dlpack, _abi_merge, _enums, _library
 from toolchain import HEADERS, STRICT, command, header_text, include_dir, without_comments
 
 STRUCTS = {
     "flashdec_descriptor": _abi.CDescriptor,
     "flashdec_preference": _abi.CPreference,
     "flashdec_args": _abi.CArgs,
+    "flashdec_append_args": _abi_append.CAppendArgs,
     "flashdec_merge_args": _abi_merge.CMergeArgs,
     "flashdec_plan": _abi.CPlan,
     "flashdec_precision_guarantee": _abi.CGuarantee,
@@ -38,6 +39,9 @@ ENUMS = {
     "flashdec_axes": (_enums.Axes, "FLASHDEC_AXES_"),
     "flashdec_object_kind": (_enums.ObjectKind, "FLASHDEC_OBJECT_"),
 }
+
+
+FLAGS = ("PREFER_", "ARGS_", "APPEND_", "MERGE_")
 
 
 def all_code() -> str:
@@ -94,7 +98,7 @@ def test_every_struct_has_a_mirror() -> None:
     assert structs_declared().keys() == STRUCTS.keys()
     mirrors = {
         value
-        for module in (_abi, _abi_merge, _abi_dlpack)
+        for module in (_abi, _abi_append, _abi_merge, _abi_dlpack)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, ctypes.Structure)
     }
@@ -165,14 +169,16 @@ def test_flags_equal_python() -> None:
     declared = {
         name.removeprefix("FLASHDEC_"): value
         for name, value in macros().items()
-        if name.startswith(("FLASHDEC_PREFER_", "FLASHDEC_ARGS_", "FLASHDEC_MERGE_"))
+        if name.startswith(
+            ("FLASHDEC_PREFER_", "FLASHDEC_ARGS_", "FLASHDEC_APPEND_", "FLASHDEC_MERGE_")
+        )
     }
     assert declared
     mirrors = {
         name: value
-        for module in (_abi, _abi_merge)
+        for module in (_abi, _abi_append, _abi_merge)
         for name, value in vars(module).items()
-        if name.startswith(("PREFER_", "ARGS_", "MERGE_"))
+        if name.startswith(FLAGS)
     }
     assert declared == mirrors
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flashdec.bench.cuda import measure, merges, scene
+from flashdec.bench.cuda import measure, scene, verbs
 from flashdec.bench.cuda.contenders import VARIANTS
 from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.scene import Scene
@@ -101,7 +101,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     monkeypatch.setattr(measure, "Reader", PretendedReader)
     monkeypatch.setattr(measure, "fastest", fastest)
     monkeypatch.setattr(measure, "capture", capture)
-    monkeypatch.setattr(merges, "capture", capture)
+    monkeypatch.setattr(verbs, "capture", capture)
     for name, variant in VARIANTS.items():
         on_cpu = replace(variant.preference, prefer_backend="cpu", num_threads=1)
         monkeypatch.setitem(VARIANTS, name, replace(variant, preference=on_cpu))

@@ -1,4 +1,4 @@
-"""Small runs of every CUDA row and small merges for compute-sanitizer: no test for pytest.
+"""Small runs of every CUDA row, merges and appends for compute-sanitizer: no test for pytest.
 
 Arrays are raw device memory of exactly their size, since the tools watch allocations, and what a
 run must write before it reads is left as it comes.  Results need only be finite where they should
@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from sanitize_appends import APPENDS, run_appends
 from sanitize_kinds import KINDS, ROWS, Kind, Row, case_of
 from sanitize_merges import MERGES, run_merges
 
@@ -28,7 +29,7 @@ from kit.case import Case
 from kit.driver import Memory, call, driver, enter, new_stream
 
 PREPARED_BYTE = 0xFF
-MERGE = "cuda_merge"
+APPEND, MERGE = "cuda_append", "cuda_merge"
 
 
 class Operands:
@@ -204,11 +205,11 @@ def run_all(options: argparse.Namespace) -> int:
         if not complaint:
             chosen.add(row.name)
         print(f"{row.name} {name}: {complaint or 'ok'}; {plan}", flush=True)
-    merges = run_merges(stream) if re.search(options.rows, MERGE) else ()
-    for name, complaint in merges:
-        count += 1
-        failures += bool(complaint)
-        print(f"{MERGE} {name}: {complaint or 'ok'}", flush=True)
+    for verb, run_verb in ((MERGE, run_merges), (APPEND, run_appends)):
+        for name, complaint in run_verb(stream) if re.search(options.rows, verb) else ():
+            count += 1
+            failures += bool(complaint)
+            print(f"{verb} {name}: {complaint or 'ok'}", flush=True)
     missing -= chosen
     print(f"{count} cases of {len(chosen)} rows, {failures} failed", flush=True)
     if missing or not rows:
@@ -230,6 +231,9 @@ def main() -> int:
     if re.search(options.rows, MERGE):
         for merge in MERGES:
             print(MERGE, merge.name)
+    if re.search(options.rows, APPEND):
+        for append in APPENDS:
+            print(APPEND, append.name)
     return 0
 
 

@@ -111,7 +111,7 @@ def test_host_memory_is_refused_under_check(name: str) -> None:
     code = bare.run(new_stream(), workspace=pointer if name == "workspace" else -1)
     assert code == WRONG_DEVICE, last_error()
     assert last_error().startswith(f"{name} is host memory at 0x")
-    assert last_error().endswith("; the plan runs on CUDA device 0")
+    assert last_error().endswith("; the work runs on CUDA device 0")
     assert bare.everything() == before
     assert (host == SENTINEL).all()
 

@@ -22,6 +22,8 @@ def test_the_python_runs_and_is_right() -> None:
     # README's plan has splits of another length, so other bits.
     assert np.allclose(names["o"], want, rtol=2**-9, atol=2**-12)
     assert want.any()
+    assert (names["lengths"] == 1001).all()
+    assert not np.array_equal(names["rotated"], names["q"])
     whole = flashdec.decode(*(names[name] for name in "qkv"))
     assert np.allclose(names["whole"], whole, rtol=2**-9, atol=2**-12)
 

@@ -8,6 +8,7 @@
 #include "core/schedule.h"
 #include "core/softmax_state.h"
 #include "core/validate.h"
+#include "cpu/append.h"
 #include "cpu/backend.h"
 #include "cpu/merge.h"
 #include "cuda/backend.h"
@@ -30,6 +31,7 @@ NOT_RUN(run_generic_f32)
 NOT_RUN(run_reference_bf16)
 NOT_RUN(run_reference_f16)
 NOT_RUN(run_reference_f32)
+void append(const Append&) {}
 void merge(const Merge&) {}
 }  // namespace flashdec::cpu
 
@@ -67,6 +69,7 @@ NOT_RUN(run_sm90_f16_d128_h16)
 NOT_RUN(run_sm90_f16_d192_h8)
 NOT_RUN(run_sm90_f16_d256_h8)
 __attribute__((weak)) void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
+void append(const Append&, CUstream_st*) {}
 void merge(const Merge&, CUstream_st*) {}
 NOT_RUN(run_simple_bf16)
 NOT_RUN(run_simple_f16)

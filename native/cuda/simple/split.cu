@@ -8,6 +8,7 @@
 #include "core/status.h"
 #include "cuda/backend.h"
 #include "cuda/combine/combine.h"
+#include "cuda/contents.h"
 #include "cuda/device/cache.cuh"
 #include "cuda/device/output.cuh"
 #include "cuda/launch.h"

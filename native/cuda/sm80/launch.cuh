@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/backend.h"
+#include "cuda/contents.h"
 #include "cuda/copy/async.cuh"
 #include "cuda/tensor/launch.cuh"
 

@@ -67,11 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_cuda_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--merge",
-        action="store_true",
-        help="measure instead merges of partial results; with --compare beside FlashInfer",
-    )
+    for verb, what in (
+        ("append", "appends of new tokens to the cache"),
+        ("merge", "merges of partial results"),
+    ):
+        group.add_argument(
+            f"--{verb}",
+            action="store_const",
+            dest="verb",
+            const=verb,
+            help=f"measure instead {what}; with --compare beside FlashInfer",
+        )
     group.add_argument(
         "--variant",
         metavar="NAME[,NAME...]",
@@ -92,7 +98,7 @@ def _add_cuda_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report on the device that is asked for; return 0."""
-    on_gpu = options.merge or options.preset in LINE_PRESETS
+    on_gpu = options.verb or options.preset in LINE_PRESETS
     device = options.device or ("cuda" if on_gpu else "cpu")
     if device not in HARNESSES:
         raise InvalidArgumentError(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import Any
 
 from flashdec.bench.cuda import report
+from flashdec.bench.cuda.appends import APPEND_LINES, measure_append
 from flashdec.bench.cuda.contenders import PEERS, Contender, selected
 from flashdec.bench.cuda.fa3 import VARIABLE
 from flashdec.bench.cuda.gpu import Gpu, open_gpu
 from flashdec.bench.cuda.lines import Line, LinePreset, line_of, line_preset
 from flashdec.bench.cuda.measure import ROUNDS, Measurer
-from flashdec.bench.cuda.merges import MERGE_LINES, measure_merge, merges_to_json
+from flashdec.bench.cuda.merges import MERGE_LINES, measure_merge
 from flashdec.bench.cuda.overhead import measure_cuda_overhead
 from flashdec.bench.cuda.results import LineResult
 from flashdec.bench.cuda.scene import Pool, pool_bytes
+from flashdec.bench.cuda.verbs import verbs_to_json
 from flashdec.bench.plot import Band, save_plot
 from flashdec.bench.shapes import parse_case
 from flashdec.cli.bench_output import is_quiet, say, write_document
@@ -24,6 +27,10 @@ from flashdec.errors import InvalidArgumentError
 
 __all__ = ["run"]
 
+_VERBS: dict[str, tuple[Any, Any]] = {  # the lines, and what measures one
+    "append": (APPEND_LINES, measure_append),
+    "merge": (MERGE_LINES, measure_merge),
+}
 _DEFAULT_PRESET = "decode"
 _AXIS = "K and V read per second, percent of a plain read of the same bytes"
 
@@ -40,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     with gpu.at_work():
         if options.overhead:
             return _run_overhead(gpu)
-        if options.merge:
-            return _run_merges(options, gpu)
+        if options.verb is not None:
+            return _run_verb(options, gpu)
         return _run_lines(options, gpu, chosen.lines, contenders)
 
 
@@ -139,23 +146,25 @@ def _run_overhead(gpu: Gpu) -> int:
     return 0
 
 
-def _run_merges(options: argparse.Namespace, gpu: Gpu) -> int:
-    """Measure merges and print them."""
-    say(options, f"merges on {gpu.name}, launches one after another, parts from memory; µs\n")
+def _run_verb(options: argparse.Namespace, gpu: Gpu) -> int:
+    """Measure one of the verbs beside decode and print it."""
+    lines, measure = _VERBS[options.verb]
+    name = f"{options.verb}s"
+    say(options, f"{name} on {gpu.name}, launches one after another, all from memory; µs\n")
     say(
         options,
-        f"{'':32s}{'flashdec':>10s}{'GB/s':>7s}{'goal':>7s}{'FlashInfer':>12s}{'error':>10s}",
+        f"{'':36s}{'flashdec':>10s}{'GB/s':>7s}{'goal':>7s}{'FlashInfer':>12s}{'error':>10s}",
     )
     results = []
-    for line in MERGE_LINES:
-        result = measure_merge(gpu, line, options.compare)
+    for line in lines:
+        result = measure(gpu, line, options.compare)
         results.append(result)
         goal = "" if line.goal_us is None else f"{line.goal_us:.1f}"
         theirs = "" if result.flashinfer_us is None else f"{result.flashinfer_us:.2f}"
         say(
             options,
-            f"{line!s:32s}{result.us:10.2f}{result.gb_per_s:7.0f}{goal:>7s}{theirs:>12s}"
+            f"{line!s:36s}{result.us:10.2f}{result.gb_per_s:7.0f}{goal:>7s}{theirs:>12s}"
             f"{result.error:10.1e}  {result.failure}".rstrip(),
         )
-    write_document(options, merges_to_json(gpu, results))
+    write_document(options, verbs_to_json(gpu, name, results))
     return 0

@@ -1,24 +1,20 @@
-"""Merging partial results: launches one after another, over more parts than L2 holds."""
+"""Merging partial results, measured."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.util
-import json
-from dataclasses import asdict, dataclass
-from statistics import median
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flashdec.bench.cuda.gpu import Gpu, reason_of
-from flashdec.bench.cuda.replay import Captured, capture
+from flashdec.bench.cuda.gpu import Gpu
+from flashdec.bench.cuda.verbs import VerbResult, copies_for, measure_verb
 from flashdec.dtypes import DType
 from flashdec.merge import merge
 
-__all__ = ["MERGE_LINES", "MergeLine", "MergeResult", "measure_merge", "merges_to_json"]
+__all__ = ["MERGE_LINES", "MergeLine", "measure_merge"]
 
-_LEAST_COPIES = 8
-_ROUNDS = 7
 _LOG2_E = 1.4426950408889634
 
 
@@ -61,36 +57,6 @@ MERGE_LINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class MergeResult:
-    """Medians of a line.
-
-    Attributes
-    ----------
-    line : MergeLine
-        What was merged.
-    us : float
-        `flashdec.merge`, a launch.
-    error : float
-        Its largest distance from a merge in float64, where results are about 1.
-    flashinfer_us : float or None
-        FlashInfer's ``merge_states`` on the same values; None where it was not asked.
-    failure : str
-        Why FlashInfer has no time, if it was asked.
-    """
-
-    line: MergeLine
-    us: float
-    error: float
-    flashinfer_us: float | None = None
-    failure: str = ""
-
-    @property
-    def gb_per_s(self) -> float:
-        """Bytes that a merge reads and writes at least, by its time."""
-        return self.line.nbytes / self.us * 1e-3
-
-
-@dataclass(frozen=True, slots=True)
 class _Copy:
     o: Any
     lse: Any
@@ -114,8 +80,7 @@ def _copies(gpu: Gpu, line: MergeLine) -> list[_Copy]:
         out = torch.empty((*rows, line.head_dim), dtype=element, device=gpu.device)
         return out, torch.empty(rows, dtype=torch.float32, device=gpu.device)
 
-    count = max(_LEAST_COPIES, -(-gpu.cleared_bytes // line.nbytes))
-    return [_Copy(*parts(), *outputs()) for _ in range(count)]
+    return [_Copy(*parts(), *outputs()) for _ in range(copies_for(gpu, line))]
 
 
 def _error(copy: _Copy) -> float:
@@ -125,8 +90,8 @@ def _error(copy: _Copy) -> float:
     return float((copy.out.double() - exact).abs().max())
 
 
-def _capture_flashinfer(gpu: Gpu, copies: list[_Copy]) -> Captured:
-    """Capture theirs: parts behind the batch, logarithms to the base 2."""
+def _flashinfer(copies: list[_Copy]) -> Callable[[int], Any]:
+    """Prepare theirs: parts behind the batch, logarithms to the base 2."""
     flashinfer = importlib.import_module("flashinfer")
     moved = [
         (
@@ -135,54 +100,16 @@ def _capture_flashinfer(gpu: Gpu, copies: list[_Copy]) -> Captured:
         )
         for copy in copies
     ]
-    return capture(gpu, lambda i: flashinfer.merge_states(*moved[i])[0], len(moved))
+    return lambda i: flashinfer.merge_states(*moved[i])[0]
 
 
-def _forget_error(gpu: Gpu) -> None:
-    """Let torch find the error that a refused launch has left behind: the next call would raise."""
-    with contextlib.suppress(RuntimeError):
-        gpu.torch.zeros(1, device=gpu.device)
-
-
-def measure_merge(gpu: Gpu, line: MergeLine, peers: bool) -> MergeResult:
-    """Measure a line: medians of 7 replays, the contenders by turns.
-
-    Parameters
-    ----------
-    gpu : Gpu
-        Whose stream is the current one.
-    line : MergeLine
-        What is merged.
-    peers : bool
-        Whether FlashInfer is measured too, if it is installed.
-    """
+def measure_merge(gpu: Gpu, line: MergeLine, peers: bool) -> VerbResult:
+    """Measure a line, beside FlashInfer's ``merge_states`` if `peers` is true."""
     copies = _copies(gpu, line)
 
     def ours(i: int) -> Any:
         copy = copies[i]
         return merge(copy.o, copy.lse, out=copy.out, lse_out=copy.lse_out)[0]
 
-    contenders = [capture(gpu, ours, len(copies))]
-    contenders[0].computed()
-    error = _error(copies[-1])
-    failure = ""
-    if peers and importlib.util.find_spec("flashinfer") is None:
-        failure = "flashinfer is not installed"
-    elif peers:
-        try:
-            contenders.append(_capture_flashinfer(gpu, copies))
-        except Exception as raised:  # theirs: whatever it is, ours is measured
-            failure = f"flashinfer: {reason_of(raised)}"
-            _forget_error(gpu)
-    times = [[each.seconds() * 1e6 for each in contenders] for _ in range(_ROUNDS)]
-    us, *others = (median(column) for column in zip(*times, strict=True))
-    return MergeResult(line, us, error, others[0] if others else None, failure)
-
-
-def merges_to_json(gpu: Gpu, results: list[MergeResult]) -> str:
-    """Return the results as a JSON document."""
-    rows = [
-        {**asdict(result), "line": {**asdict(result.line), "dtype": result.line.dtype.name}}
-        for result in results
-    ]
-    return json.dumps({"gpu": gpu.to_dict(), "rounds": _ROUNDS, "merges": rows}, indent=2) + "\n"
+    theirs = partial(_flashinfer, copies) if peers else None
+    return measure_verb(gpu, line, len(copies), ours, lambda: _error(copies[-1]), theirs)

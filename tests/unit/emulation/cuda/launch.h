@@ -14,6 +14,4 @@ inline uint64_t current_context_id() {
   return 1;
 }
 
-inline void check_contents(const Launch&) {}
-
 }  // namespace flashdec::cuda
