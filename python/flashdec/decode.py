@@ -19,7 +19,7 @@ from flashdec.preference import PlanPreference
 from flashdec.tensor import Tensor, describe
 from flashdec.workspace import Workspace
 
-__all__ = ["decode"]
+__all__ = ["decode", "describe_problem"]
 
 _PLANS = 1024  # kept by descriptor
 _VARIABLES = ("FLASHDEC_ISA", "FLASHDEC_NUM_THREADS", "FLASHDEC_CHECK")  # select reads them
@@ -94,14 +94,9 @@ def decode(
     Plans are kept by descriptor.  Arrays of JAX are complete when this returns, since JAX does not
     know of our stream.
     """
-    tensors = [
-        describe_floats(array, name, rank)
-        for array, name, rank in ((q, "q", 3), (k, "k", 4), (v, "v", 4))
-    ]
+    tensors = _read(q, k, v)
     axes = as_axes(layout)
-    table = None if page_table is None else describe(page_table, "page_table")
-    if table is not None and len(table.shape) != 2:
-        raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
+    table = _read_table(page_table)
     shape = (tensors[0].shape[0], tensors[0].shape[1], tensors[2].shape[3])
     with on_device(q, tensors[0].device, stream):
         o = out if out is not None else _allocate.empty_like(q, shape)
@@ -125,6 +120,31 @@ def decode(
         finish_for_jax(q, tensors[0].device, stream)
     o = _allocate.hand_over(o, q) if out is None else out
     return (o, _allocate.hand_over(lse, q)) if return_lse else o
+
+
+def describe_problem(
+    q: Any, k: Any, v: Any, o: Any, page_table: Any, layout: str, scale: float | None
+) -> Descriptor:
+    """Return the descriptor of a decode of these arrays, with their alignment."""
+    tensors = _read(q, k, v)
+    table = _read_table(page_table)
+    return _descriptor(tensors, [describe(o, "out")], table, as_axes(layout), scale)
+
+
+def _read(q: Any, k: Any, v: Any) -> list[Tensor]:
+    return [
+        describe_floats(array, name, rank)
+        for array, name, rank in ((q, "q", 3), (k, "k", 4), (v, "v", 4))
+    ]
+
+
+def _read_table(page_table: Any) -> Tensor | None:
+    if page_table is None:
+        return None
+    table = describe(page_table, "page_table")
+    if len(table.shape) != 2:
+        raise InvalidArgumentError(f"page_table has {len(table.shape)} dimensions; it must have 2")
+    return table
 
 
 def _descriptor(

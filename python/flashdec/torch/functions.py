@@ -1,0 +1,212 @@
+"""The operators as functions, with keywords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from flashdec.torch import operators  # noqa: F401  # defines them
+from flashdec.torch.runner import workspace_for
+
+__all__ = ["append", "append_rotary", "decode", "make_workspace", "merge"]
+
+
+def decode(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    kv_len: Any = None,
+    page_table: Any = None,
+    workspace: Any = None,
+    scale: float | None = None,
+    layout: str = "bshd",
+    batch_invariant: bool = False,
+    return_lse: bool = False,
+    base2: bool = False,
+) -> Any:
+    """Attention of one new token per sequence over the sequence's key/value cache.
+
+    ``torch.ops.flashdec.decode``, or ``decode_lse`` with `return_lse`.
+
+    Parameters
+    ----------
+    q : tensor ``[batch, q_heads, head_dim]``
+        Queries: float32, float16 or bfloat16, on the CPU or a GPU.
+    k, v : tensor ``[batch, capacity, kv_heads, head_dim]``
+        The cache, of the dtype of q; with ``layout="bhsd"`` heads come before tokens.  With a page
+        table ``[num_pages, page_size, kv_heads, head_dim]``, or heads before tokens.
+    kv_len : int32 tensor ``[batch]``, optional
+        Tokens of each sequence; None: the capacity.
+    page_table : int32 tensor ``[batch, pages]``, optional
+        Ids of the pages of each sequence.
+    workspace : uint8 tensor, optional
+        Of `make_workspace`: then a run on a GPU takes one launch.  One run at a time.
+    scale : float, optional
+        Of the scores; None means ``1 / sqrt(head_dim)``.
+    layout : {"bshd", "bhsd"}
+        The order of the axes of k and v.
+    batch_invariant : bool
+        Whether a sequence's bits must not depend on the batch around it.
+    return_lse : bool
+        Whether to return the logarithm of the sum of exponentials as well.
+    base2 : bool
+        Whether that is a logarithm to the base 2.
+
+    Returns
+    -------
+    o : tensor ``[batch, q_heads, head_dim_v]``
+        Like q.
+    lse : float32 tensor ``[batch, q_heads]``
+        Only with `return_lse`.
+
+    Raises
+    ------
+    InvalidArgumentError, UnsupportedError, DeviceError
+        As `flashdec.decode`.
+    RuntimeError
+        If q, k or v requires grad where gradients are on.
+
+    Notes
+    -----
+    Plans are kept by the shapes of the tensors, for each thread; the variables of the environment
+    are read when a plan is made.
+    """
+    given = (q, k, v, kv_len, page_table, workspace, scale, layout, batch_invariant)
+    if return_lse:
+        return torch.ops.flashdec.decode_lse.default(*given, base2)
+    return torch.ops.flashdec.decode.default(*given)
+
+
+def make_workspace(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    page_table: Any = None,
+    scale: float | None = None,
+    layout: str = "bshd",
+    batch_invariant: bool = False,
+) -> Any:
+    """Make a prepared workspace for `decode` on such tensors, once.
+
+    It serves any run that needs no more, one after another on one stream.  Whoever writes to it
+    makes a new one.
+
+    Parameters
+    ----------
+    q, k, v, page_table, scale, layout, batch_invariant
+        As for `decode`.
+
+    Returns
+    -------
+    workspace : uint8 tensor
+        Empty where none is needed.
+    """
+    return workspace_for(q, k, v, page_table, scale, layout, batch_invariant)
+
+
+def append(
+    k: Any,
+    v: Any,
+    k_cache: Any,
+    v_cache: Any,
+    kv_len: Any,
+    *,
+    page_table: Any = None,
+    positions: Any = None,
+    new_len: Any = None,
+    status: Any = None,
+    layout: str = "bshd",
+    advance: bool = False,
+) -> None:
+    """Write new tokens to the end of each sequence's cache: ``torch.ops.flashdec.append``.
+
+    Parameters
+    ----------
+    k, v, k_cache, v_cache, page_table, new_len, status, layout, advance
+        As for `flashdec.append`.
+    kv_len : int32 tensor ``[batch]``
+        Tokens in the cache before; grows with `advance`.
+    positions : None
+        Of `append_rotary` alone.
+
+    Raises
+    ------
+    InvalidArgumentError, DeviceError
+        As `flashdec.append`.
+    RuntimeError
+        If a tensor requires grad where gradients are on.
+    """
+    torch.ops.flashdec.append.default(
+        k, v, k_cache, v_cache, kv_len, page_table, positions, new_len, status, layout, advance
+    )
+
+
+def append_rotary(
+    q: Any,
+    k: Any,
+    v: Any,
+    cos: Any,
+    sin: Any,
+    k_cache: Any,
+    v_cache: Any,
+    kv_len: Any,
+    *,
+    page_table: Any = None,
+    positions: Any = None,
+    new_len: Any = None,
+    status: Any = None,
+    layout: str = "bshd",
+    advance: bool = False,
+    interleaved: bool = False,
+) -> Any:
+    """Append with q and k rotated by their positions: ``torch.ops.flashdec.append_rotary``.
+
+    Parameters
+    ----------
+    q, k, v, cos, sin, k_cache, v_cache, kv_len, page_table, positions, new_len, status, layout,
+    advance, interleaved
+        As for `flashdec.append`; kv_len is a tensor.
+
+    Returns
+    -------
+    q_out : tensor like q
+        The rotated queries.
+
+    Raises
+    ------
+    InvalidArgumentError, DeviceError, RuntimeError
+        As `append`.
+    """
+    return torch.ops.flashdec.append_rotary.default(
+        q, k, v, cos, sin, k_cache, v_cache, kv_len,
+        page_table, positions, new_len, status, layout, advance, interleaved,
+    )  # fmt: skip
+
+
+def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
+    """Merge attention over the parts of a cache: ``torch.ops.flashdec.merge``.
+
+    Parameters
+    ----------
+    o : tensor ``[parts, batch, heads, head_dim]``
+        Results of `decode` over each part.
+    lse : tensor ``[parts, batch, heads]``
+        The logarithms that belong to them.
+    base2 : bool
+        Whether lse is a logarithm to the base 2.
+
+    Returns
+    -------
+    out, lse_out : tensors
+        As `flashdec.merge`.
+
+    Raises
+    ------
+    InvalidArgumentError, DeviceError, RuntimeError
+        As `append`.
+    """
+    merged: tuple[Any, Any] = torch.ops.flashdec.merge.default(o, lse, base2)
+    return merged

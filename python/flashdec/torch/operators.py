@@ -1,0 +1,142 @@
+"""``torch.ops.flashdec``: schemas, what is computed, and the shapes of it for tracing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import flashdec
+from flashdec.torch.runner import refuse_gradients, run_decode
+
+_CACHE = "Tensor(a!) k_cache, Tensor(b!) v_cache, Tensor(c!) kv_len"
+_PLACES = (
+    "Tensor? page_table=None, Tensor? positions=None, Tensor? new_len=None, "
+    "Tensor(d!)? status=None, str layout='bshd', bool advance=False"
+)
+_DECODE = (
+    "(Tensor q, Tensor k, Tensor v, Tensor? kv_len=None, Tensor? page_table=None, "
+    "Tensor(a!)? workspace=None, float? scale=None, str layout='bshd', "
+    "bool batch_invariant=False"
+)
+_SCHEMAS = {
+    "decode": f"{_DECODE}) -> Tensor",
+    "decode_lse": f"{_DECODE}, bool base2=False) -> (Tensor, Tensor)",
+    "append": f"(Tensor k, Tensor v, {_CACHE}, {_PLACES}) -> ()",
+    "append_rotary": (
+        f"(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin, {_CACHE}, {_PLACES}, "
+        "bool interleaved=False) -> Tensor"
+    ),
+    "merge": "(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)",
+}
+
+_make_library: Any = torch.library.Library
+_library = _make_library("flashdec", "DEF")
+for _name, _schema in _SCHEMAS.items():
+    _library.define(_name + _schema)
+
+
+def _decode(
+    q: Any, k: Any, v: Any, kv_len: Any = None, page_table: Any = None, workspace: Any = None,
+    scale: float | None = None, layout: str = "bshd", batch_invariant: bool = False,
+) -> Any:  # fmt: skip
+    refuse_gradients(q, k, v)
+    o = _like_output(q, v)
+    run_decode(
+        q, k, v, o, None, kv_len, page_table, workspace, scale, layout, batch_invariant, False
+    )
+    return o
+
+
+def _decode_lse(
+    q: Any, k: Any, v: Any, kv_len: Any = None, page_table: Any = None, workspace: Any = None,
+    scale: float | None = None, layout: str = "bshd", batch_invariant: bool = False,
+    base2: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    refuse_gradients(q, k, v)
+    o, lse = _like_output(q, v), _like_lse(q)
+    run_decode(
+        q, k, v, o, lse, kv_len, page_table, workspace, scale, layout, batch_invariant, base2
+    )
+    return o, lse
+
+
+def _like_output(q: Any, v: Any) -> Any:
+    if v.shape[-1] == q.shape[-1]:
+        return torch.empty_like(q)
+    return q.new_empty((*q.shape[:-1], v.shape[-1]))
+
+
+def _like_lse(q: Any) -> Any:
+    return torch.empty(q.shape[:-1], dtype=torch.float32, device=q.device)
+
+
+def _append(
+    k: Any, v: Any, k_cache: Any, v_cache: Any, kv_len: Any, page_table: Any = None,
+    positions: Any = None, new_len: Any = None, status: Any = None, layout: str = "bshd",
+    advance: bool = False,
+) -> None:  # fmt: skip
+    refuse_gradients(k, v, k_cache, v_cache)
+    flashdec.append(
+        k, v, k_cache, v_cache, kv_len, page_table=page_table, positions=positions,
+        new_len=new_len, status=status, layout=layout, advance=advance,
+    )  # fmt: skip
+
+
+def _append_rotary(
+    q: Any, k: Any, v: Any, cos: Any, sin: Any, k_cache: Any, v_cache: Any, kv_len: Any,
+    page_table: Any = None, positions: Any = None, new_len: Any = None, status: Any = None,
+    layout: str = "bshd", advance: bool = False, interleaved: bool = False,
+) -> Any:  # fmt: skip
+    refuse_gradients(q, k, v, k_cache, v_cache)
+    out = torch.empty_like(q)
+    flashdec.append(
+        k, v, k_cache, v_cache, kv_len, q=q, q_out=out, cos=cos, sin=sin,
+        interleaved=interleaved, page_table=page_table, positions=positions, new_len=new_len,
+        status=status, layout=layout, advance=advance,
+    )  # fmt: skip
+    return out
+
+
+def _merge(o: Any, lse: Any, base2: bool = False) -> tuple[Any, Any]:
+    refuse_gradients(o, lse)
+    out, lse_out = _merged_like(o, lse)
+    flashdec.merge(o, lse, out=out, lse_out=lse_out, base2=base2)
+    return out, lse_out
+
+
+def _merged_like(o: Any, lse: Any, base2: bool = False) -> tuple[Any, Any]:
+    rows = torch.empty(lse.shape[1:], dtype=torch.float32, device=o.device)
+    return o.new_empty(o.shape[1:]), rows
+
+
+def _fake_decode(q: Any, k: Any, v: Any, *rest: Any, **more: Any) -> Any:
+    refuse_gradients(q, k, v)
+    return _like_output(q, v)
+
+
+def _fake_decode_lse(q: Any, k: Any, v: Any, *rest: Any, **more: Any) -> tuple[Any, Any]:
+    refuse_gradients(q, k, v)
+    return _like_output(q, v), _like_lse(q)
+
+
+def _fake_append(k: Any, v: Any, *rest: Any, **more: Any) -> None:
+    refuse_gradients(k, v)
+
+
+def _fake_append_rotary(q: Any, k: Any, v: Any, *rest: Any, **more: Any) -> Any:
+    refuse_gradients(q, k, v)
+    return torch.empty_like(q)
+
+
+_IMPLEMENTATIONS: dict[str, tuple[Any, Any]] = {  # what it computes, and what it would return
+    "decode": (_decode, _fake_decode),
+    "decode_lse": (_decode_lse, _fake_decode_lse),
+    "append": (_append, _fake_append),
+    "append_rotary": (_append_rotary, _fake_append_rotary),
+    "merge": (_merge, _merged_like),
+}
+for _name, (_computes, _fakes) in _IMPLEMENTATIONS.items():
+    for _device in ("CPU", "CUDA"):
+        _library.impl(_name, _computes, _device)
+    torch.library.register_fake(f"flashdec::{_name}", _fakes, lib=_library)

@@ -1,0 +1,204 @@
+"""The operators give what flashdec gives, and what PyTorch asks of operators."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from decode_step import (
+    BATCH,
+    CAPACITY,
+    DIM,
+    KV_HEADS,
+    Q_HEADS,
+    Step,
+    make_step,
+    ops,
+    torch,
+)
+
+import flashdec
+
+OPERATORS = torch.ops.flashdec
+paged_or_not = pytest.mark.parametrize("paged", [False, True], ids=["rows", "pages"])
+
+
+def decode_args(step: Step) -> tuple[Any, ...]:
+    return step.q, step.k_cache, step.v_cache, step.kv_len, step.page_table
+
+
+@paged_or_not
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_decode(device: str, paged: bool, dtype: Any) -> None:
+    step = make_step(device, paged, dtype)
+    given = {"kv_len": step.kv_len, "page_table": step.page_table}
+    want, want_lse = flashdec.decode(step.q, step.k_cache, step.v_cache, return_lse=True, **given)
+    got = ops.decode(step.q, step.k_cache, step.v_cache, **given)
+    again, lse = ops.decode(step.q, step.k_cache, step.v_cache, return_lse=True, **given)
+    workspace = ops.make_workspace(step.q, step.k_cache, step.v_cache, page_table=step.page_table)
+    for _ in range(3):
+        prepared = ops.decode(step.q, step.k_cache, step.v_cache, workspace=workspace, **given)
+        assert torch.equal(prepared, want)
+    assert torch.equal(got, want)
+    assert torch.equal(again, want)
+    assert torch.equal(lse, want_lse)
+    assert (got[0] == 0).all()
+
+
+def test_options_are_passed_on(device: str) -> None:
+    step = make_step(device)
+    k, v = (cache.transpose(1, 2).contiguous() for cache in (step.k_cache, step.v_cache))
+    more = {"kv_len": step.kv_len, "layout": "bhsd", "scale": 0.5}
+    want, lse = flashdec.decode(step.q, k, v, return_lse=True, base2=True, **more)
+    got, got_lse = ops.decode(step.q, k, v, return_lse=True, base2=True, **more)
+    assert torch.equal(got, want)
+    assert torch.equal(got_lse, lse)
+    alone = [
+        ops.decode(step.q[i:i + 1], k[i:i + 1], v[i:i + 1], kv_len=step.kv_len[i:i + 1],
+                   layout="bhsd", batch_invariant=True)
+        for i in range(BATCH)
+    ]  # fmt: skip
+    whole = ops.decode(step.q, k, v, kv_len=step.kv_len, layout="bhsd", batch_invariant=True)
+    assert torch.equal(torch.cat(alone), whole)
+
+
+def test_rows_at_any_address(device: str) -> None:
+    """The plan of the first call is of rounder addresses."""
+    step = make_step(device)
+    want = ops.decode(*decode_args(step)[:3], kv_len=step.kv_len)
+    moved = []
+    for tensor in (step.q, step.k_cache, step.v_cache):
+        wide = torch.empty(tensor.numel() + 1, dtype=tensor.dtype, device=device)
+        moved.append(wide[1:].view(tensor.shape).copy_(tensor))
+    for _ in range(2):
+        got = ops.decode(*moved, kv_len=step.kv_len)
+        assert torch.allclose(got.float(), want.float(), rtol=2**-7, atol=2**-7)
+        assert torch.equal(ops.decode(*decode_args(step)[:3], kv_len=step.kv_len), want)
+
+
+@paged_or_not
+def test_append(device: str, paged: bool) -> None:
+    got, want = make_step(device, paged), make_step(device, paged)
+    rotated = ops.append_rotary(
+        *got.rows(), got.k_cache, got.v_cache, got.kv_len, page_table=got.page_table, advance=True
+    )
+    want_rotated = flashdec.append(
+        want.k, want.v, want.k_cache, want.v_cache, want.kv_len, q=want.q, cos=want.cos,
+        sin=want.sin, page_table=want.page_table, advance=True,
+    )  # fmt: skip
+    ops.append(got.k, got.v, got.k_cache, got.v_cache, got.kv_len, page_table=got.page_table)
+    flashdec.append(
+        want.k, want.v, want.k_cache, want.v_cache, want.kv_len, page_table=want.page_table
+    )
+    assert torch.equal(rotated, want_rotated)
+    assert not torch.equal(rotated, got.q)
+    for name in ("k_cache", "v_cache", "kv_len"):
+        assert torch.equal(getattr(got, name), getattr(want, name)), name
+    assert got.kv_len.tolist() == [1, 18, CAPACITY - 1]
+
+
+def test_merge(device: str) -> None:
+    step = make_step(device)
+    parts = [
+        ops.decode(step.q, step.k_cache[:, a:b], step.v_cache[:, a:b], return_lse=True)
+        for a, b in ((0, 33), (33, CAPACITY))
+    ]
+    o, lse = (torch.stack(each) for each in zip(*parts, strict=True))
+    got, got_lse = ops.merge(o, lse)
+    want, want_lse = flashdec.merge(o, lse)
+    assert torch.equal(got, want)
+    assert torch.equal(got_lse, want_lse)
+    whole = ops.decode(step.q, step.k_cache, step.v_cache)
+    assert torch.allclose(got.float(), whole.float(), rtol=2**-6, atol=2**-6)
+
+
+def calls(device: str, paged: bool) -> dict[str, tuple[Any, ...]]:
+    step = make_step(device, paged)
+    o = torch.randn((4, BATCH, Q_HEADS, DIM), device=device)
+    workspace = ops.make_workspace(step.q, step.k_cache, step.v_cache, page_table=step.page_table)
+    cache = (step.k_cache, step.v_cache, step.kv_len, step.page_table)
+    return {
+        "decode": decode_args(step),
+        "decode_lse": (*decode_args(step), workspace),
+        "append": (step.k, step.v, *cache),
+        "append_rotary": (*step.rows(), *cache, None, None, None, "bshd", True),
+        "merge": (o, torch.randn((4, BATCH, Q_HEADS), device=device)),
+    }
+
+
+@paged_or_not
+@pytest.mark.parametrize("name", ["decode", "decode_lse", "append", "append_rotary", "merge"])
+def test_opcheck(device: str, name: str, paged: bool) -> None:
+    """Schemas tell what is written, fakes what is returned, and compiled calls do the same."""
+    torch.library.opcheck(getattr(OPERATORS, name).default, calls(device, paged)[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("decode", {"workspace"}),
+        ("decode_lse", {"workspace"}),
+        ("append", {"k_cache", "v_cache", "kv_len", "status"}),
+        ("append_rotary", {"k_cache", "v_cache", "kv_len", "status"}),
+        ("merge", set()),
+    ],
+)
+def test_what_is_written_is_declared(name: str, written: set[str]) -> None:
+    arguments = getattr(OPERATORS, name).default._schema.arguments
+    marked = {each.name for each in arguments if each.alias_info and each.alias_info.is_write}
+    assert marked == written
+
+
+def test_the_shape_of_v_gives_that_of_o(device: str) -> None:
+    step = make_step(device, dtype=torch.float32)
+    v = torch.randn((BATCH, CAPACITY, KV_HEADS, 40), device=device)
+    got = ops.decode(step.q, step.k_cache, v, kv_len=step.kv_len)
+    assert torch.equal(got, flashdec.decode(step.q, step.k_cache, v, kv_len=step.kv_len))
+    torch.library.opcheck(OPERATORS.decode.default, (step.q, step.k_cache, v, step.kv_len))
+
+
+def test_threads_do_not_share_what_a_run_is_given(device: str) -> None:
+    step = make_step(device)
+    lengths = [step.kv_len, torch.full_like(step.kv_len, CAPACITY)]
+    wanted = [ops.decode(step.q, step.k_cache, step.v_cache, kv_len=each) for each in lengths]
+    same: list[bool] = []
+
+    def run(which: int) -> None:
+        for _ in range(200):
+            got = ops.decode(step.q, step.k_cache, step.v_cache, kv_len=lengths[which])
+            same.append(torch.equal(got, wanted[which]))
+
+    threads = [threading.Thread(target=run, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(same) == 800
+    assert all(same)
+
+
+def test_gradients_are_refused(device: str) -> None:
+    step = make_step(device)
+    step.q.requires_grad_()
+    with pytest.raises(RuntimeError, match=r"requires grad; flashdec has no backward pass"):
+        ops.decode(step.q, step.k_cache, step.v_cache)
+    with torch.no_grad():
+        assert not ops.decode(step.q, step.k_cache, step.v_cache).requires_grad
+    o = torch.randn((2, 1, 1, 8), device=device, requires_grad=True)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        ops.merge(o, torch.zeros((2, 1, 1), device=device))
+
+
+def test_refusals_say_why(device: str) -> None:
+    step = make_step(device)
+    with pytest.raises(
+        flashdec.InvalidArgumentError, match="k has 80 tokens"
+    ):
+        ops.decode(step.q, step.k_cache, step.v_cache[:, :40])
+    with pytest.raises(flashdec.InvalidArgumentError, match="float64"):
+        ops.decode(*(each.double() for each in (step.q, step.k_cache, step.v_cache)))
+    with pytest.raises(flashdec.InvalidArgumentError, match="kv_len has elements of type int64"):
+        ops.decode(step.q, step.k_cache, step.v_cache, kv_len=step.kv_len.long())
+    with pytest.raises(flashdec.InvalidArgumentError, match="layout is 'x'"):
+        ops.decode(step.q, step.k_cache, step.v_cache, layout="x")
