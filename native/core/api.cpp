@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "core/abi.h"
-#include "core/append.h"
 #include "core/guarded.h"
 #include "core/merge.h"
 #include "core/plan.h"
@@ -11,7 +10,6 @@
 #include "core/status.h"
 #include "core/validate.h"
 #include "core/workspace.h"
-#include "cpu/append.h"
 #include "cpu/merge.h"
 #include "cuda/backend.h"
 #include "flashdec.h"
@@ -118,12 +116,7 @@ int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args, void*
 }
 
 int32_t flashdec_append(const flashdec_append_args* args, CUstream_st* stream) {
-  return guarded([&] {
-    const Append append = validate(read_struct(args, "args"));
-    validate_stream(append.device < 0, stream);
-    if (append.device < 0) return cpu::append(append);
-    cuda::append(append, stream);
-  });
+  return guarded([&] { append(read_struct(args, "args"), stream); });
 }
 
 int32_t flashdec_merge(const flashdec_merge_args* args, CUstream_st* stream) {

@@ -2,6 +2,7 @@
 
 #include "core/abi.h"
 #include "core/array.h"
+#include "core/bind_append.h"
 #include "core/checks.h"
 #include "core/guarded.h"
 #include "core/interpreter.h"
@@ -82,6 +83,23 @@ CUstream_st* stream_of(const flashdec_objects& given, const Plan& plan) {
   return stream;
 }
 
+flashdec_append_args args_of(const flashdec_append_call& call) {
+  Array storage[FLASHDEC_APPEND_OPERAND_COUNT];
+  AppendArrays arrays = {};
+  for (int i = 0; i < FLASHDEC_APPEND_OPERAND_COUNT; ++i) {
+    if (!is_there(call.operands[i])) continue;
+    read_object(call.operands[i], append_operand_name(i), &storage[i]);
+    arrays.of[i] = &storage[i];
+  }
+  flashdec_append_args args = {};
+  args.struct_size = sizeof(args);
+  args.flags = call.flags;
+  args.num_threads = call.num_threads;
+  args.uniform_kv_len = call.uniform_kv_len;
+  bind_append(call.axes, arrays, &args);
+  return args;
+}
+
 }  // namespace
 
 int32_t flashdec_args_from_dlpack(const flashdec_plan* plan, uint32_t axes,
@@ -133,6 +151,19 @@ void* flashdec_run_method(void* capsule, void*) {
     result = python.make_int(status);
   });
   return result;
+}
+
+int32_t flashdec_append_objects(const flashdec_append_call* call) {
+  return guarded([&] {
+    const flashdec_append_call given = read_struct(call, "call");
+    const flashdec_append_args args = args_of(given);
+    CUstream_st* stream = given.stream;
+    const flashdec_object& k = given.operands[FLASHDEC_APPEND_OPERAND_K];
+    if (stream == nullptr && args.backend == FLASHDEC_BACKEND_CUDA)
+      current_stream(*k.reader, args.device, &stream);
+    const WithoutGil released;
+    append(args, stream);
+  });
 }
 
 int32_t flashdec_read_object(const flashdec_object* object, const char* name,

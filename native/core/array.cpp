@@ -70,7 +70,8 @@ struct ArrayInterface {  // NumPy's PyArrayInterface
 constexpr int kNativeByteOrder = 0x200;
 constexpr int kWriteable = 0x400;
 
-constexpr uint32_t kDlInt = 0, kDlUint = 1, kDlFloat = 2, kDlBfloat = 4, kDlOther = 255;
+constexpr uint32_t kDlInt = 0, kDlUint = 1, kDlFloat = 2, kDlBfloat = 4, kDlComplex = 5,
+                   kDlBool = 6, kDlOther = 255;
 constexpr int32_t kDlCpu = 1, kDlCuda = 2;
 
 constexpr int32_t kMaxDims = 8;
@@ -90,6 +91,10 @@ uint32_t code_of(char kind) {
       return kDlUint;
     case 'f':
       return kDlFloat;
+    case 'c':
+      return kDlComplex;
+    case 'b':
+      return kDlBool;
     default:
       return kDlOther;
   }

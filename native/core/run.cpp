@@ -1,7 +1,10 @@
 #include "core/run.h"
 
+#include "core/append.h"
 #include "core/validate.h"
 #include "core/workspace.h"
+#include "cpu/append.h"
+#include "cuda/backend.h"
 
 namespace flashdec {
 
@@ -13,6 +16,13 @@ void run(const Plan& plan, const flashdec_args& args, void* workspace, uint64_t 
   const WorkspaceLayout layout = lay_out_workspace(plan.problem, plan.schedule);
   const Workspace parts = open_workspace(layout, workspace);
   plan.row().run({plan, operands, parts, stream});
+}
+
+void append(const flashdec_append_args& args, CUstream_st* stream) {
+  const Append checked = validate(args);
+  validate_stream(checked.device < 0, stream);
+  if (checked.device < 0) return cpu::append(checked);
+  cuda::append(checked, stream);
 }
 
 }  // namespace flashdec

@@ -1,7 +1,6 @@
 #include "core/validate_arrays.h"
 
-#include <cstdio>
-
+#include "core/array_text.h"
 #include "core/status.h"
 
 namespace flashdec {
@@ -51,20 +50,6 @@ void check_device(const Plan& plan, int operand, const Array& array) {
   if (cuda && array.device_type == kCuda && array.device_id != plan.device)
     refuse(FLASHDEC_WRONG_DEVICE, "%s is on CUDA device %d; the plan runs on device %d", name,
            array.device_id, plan.device);
-}
-
-// What the array's library calls its elements: "int64", "float64", ...
-struct TypeName {
-  char text[32];
-};
-
-TypeName type_name(const Array& array) {
-  constexpr const char* kKinds[] = {"int", "uint", "float", "opaque", "bfloat", "complex", "bool"};
-  constexpr uint32_t kCount = sizeof(kKinds) / sizeof(kKinds[0]);
-  TypeName name;
-  std::snprintf(name.text, sizeof(name.text), "%s%u",
-                array.type_code < kCount ? kKinds[array.type_code] : "unknown", array.type_bits);
-  return name;
 }
 
 void check_float(int operand, const Array& array, Dtype wanted) {

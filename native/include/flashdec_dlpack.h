@@ -27,6 +27,7 @@
 #define FLASHDEC_DLPACK_H
 
 #include "flashdec.h"
+#include "flashdec_append.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -52,6 +53,25 @@ enum flashdec_operand {
 enum flashdec_axes {
   FLASHDEC_AXES_BSHD = 1, /* [batch or pages, tokens, kv_heads, head_dim] (with pages also: NHD) */
   FLASHDEC_AXES_BHSD = 2  /* [batch or pages, kv_heads, tokens, head_dim] (with pages also: HND) */
+};
+
+/* The arrays of one append. */
+enum flashdec_append_operand {
+  FLASHDEC_APPEND_OPERAND_K = 0,           /* [batch, kv_heads, head_dim]: one new token, or
+                                              [batch, tokens, kv_heads, head_dim] */
+  FLASHDEC_APPEND_OPERAND_V = 1,           /* the same, rows of head_dim_v */
+  FLASHDEC_APPEND_OPERAND_K_CACHE = 2,     /* 4-D, by flashdec_axes, writable */
+  FLASHDEC_APPEND_OPERAND_V_CACHE = 3,     /* 4-D, by flashdec_axes, writable */
+  FLASHDEC_APPEND_OPERAND_KV_LEN = 4,      /* optional: int32 [batch] */
+  FLASHDEC_APPEND_OPERAND_Q = 5,           /* optional: as k, with q_heads */
+  FLASHDEC_APPEND_OPERAND_Q_OUT = 6,       /* with q: as q, writable */
+  FLASHDEC_APPEND_OPERAND_COS = 7,         /* optional: [max_position, rotary_dim / 2] */
+  FLASHDEC_APPEND_OPERAND_SIN = 8,         /* with cos: the same */
+  FLASHDEC_APPEND_OPERAND_POSITIONS = 9,   /* optional: int32 [batch] */
+  FLASHDEC_APPEND_OPERAND_NEW_LEN = 10,    /* optional: int32 [batch] */
+  FLASHDEC_APPEND_OPERAND_PAGE_TABLE = 11, /* with pages: int32 [batch, pages] */
+  FLASHDEC_APPEND_OPERAND_STATUS = 12,     /* optional: uint32 or int32 [1], writable */
+  FLASHDEC_APPEND_OPERAND_COUNT = 13
 };
 
 /* How the objects of one type are read. */
@@ -93,11 +113,23 @@ typedef struct flashdec_objects {
   struct CUstream_st* stream; /* NULL: see flashdec_run_objects */
 } flashdec_objects;
 
+/* All that flashdec_append_objects takes. */
+typedef struct flashdec_append_call {
+  uint32_t struct_size;   /* sizeof(flashdec_append_call), set by the caller */
+  uint32_t axes;          /* flashdec_axes, of the cache */
+  uint32_t flags;         /* as in flashdec_append_args */
+  uint32_t num_threads;   /* as in flashdec_append_args */
+  int64_t uniform_kv_len; /* as in flashdec_append_args */
+  flashdec_object operands[FLASHDEC_APPEND_OPERAND_COUNT];
+  struct CUstream_st* stream; /* NULL: see flashdec_append_objects */
+} flashdec_append_call;
+
 /* What an array says of itself. */
 typedef struct flashdec_array {
   uint32_t struct_size; /* sizeof(flashdec_array), set by the caller */
   uint32_t dtype;       /* flashdec_dtype; 0: another one */
-  uint32_t type_code;   /* DLDataTypeCode: 0 int, 1 uint, 2 float, 4 bfloat; 255: another one */
+  uint32_t type_code;   /* DLDataTypeCode: 0 int, 1 uint, 2 float, 4 bfloat, 5 complex, 6 bool; 255:
+                           another one */
   uint32_t type_bits;   /* bits of an element, all lanes */
   int32_t device_type;  /* DLDeviceType: 1 CPU, 2 CUDA, 3 pinned host, 13 CUDA managed */
   int32_t device_id;
@@ -145,6 +177,14 @@ FLASHDEC_API int32_t flashdec_run_objects(const flashdec_objects* objects);
  * set an exception, because capsule or one of the operands is none.
  */
 FLASHDEC_API void* flashdec_run_method(void* capsule, void* no_arguments);
+
+/*
+ * flashdec_append on Python objects: sizes are those of k and of the cache, the
+ * device that of k; everything else has to match.  call->stream NULL: the
+ * current stream of k's library if k's reader is an exchange table, else the
+ * default stream.  GIL held; it is released while the work runs.
+ */
+FLASHDEC_API int32_t flashdec_append_objects(const flashdec_append_call* call);
 
 /* What one object says of itself.  name is used in refusals.  GIL held. */
 FLASHDEC_API int32_t flashdec_read_object(const flashdec_object* object, const char* name,

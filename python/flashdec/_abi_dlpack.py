@@ -72,6 +72,27 @@ class CObjects(ctypes.Structure):  # flashdec_objects
     ]
 
 
+APPEND_OPERANDS = (  # flashdec_append_operand
+    "k", "v", "k_cache", "v_cache", "kv_len", "q", "q_out", "cos", "sin", "positions", "new_len",
+    "page_table", "status",
+)  # fmt: skip
+
+APPEND_SLOTS = CObject * len(APPEND_OPERANDS)
+
+
+class CAppendCall(ctypes.Structure):  # flashdec_append_call
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("axes", c_uint32),
+        ("flags", c_uint32),
+        ("num_threads", c_uint32),
+        ("uniform_kv_len", c_int64),
+        ("operands", APPEND_SLOTS),
+        ("stream", c_void_p),
+    ]
+
+
+append_objects = bind("flashdec_append_objects")
 args_from_objects = bind("flashdec_args_from_objects")
 read_object = bind("flashdec_read_object")
 

@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
     "no cos": ({"cos": None}, ("cos is missing",)),
     "no angles": ({"cos": None, "sin": None}, ("positions is given",)),
     "no q": ({"q": None}, ("q_out is given without q",)),
-    "no kv_len": ({"kv_len": None}, ("kv_len is of type NoneType",)),
+    "no kv_len": ({"kv_len": None}, ("kv_len is None",)),
     "kv_len -1": ({"kv_len": -1}, ("kv_len is -1", "0 to 8")),
     "kv_len 9": ({"kv_len": 9}, ("kv_len is 9", "0 to 8")),
     "kv_len 2^70": ({"kv_len": 2**70}, ("kv_len is", 2**70)),

@@ -25,6 +25,7 @@ STRUCTS = {
     "flashdec_object_reader": _abi_dlpack.CObjectReader,
     "flashdec_object": _abi_dlpack.CObject,
     "flashdec_objects": _abi_dlpack.CObjects,
+    "flashdec_append_call": _abi_dlpack.CAppendCall,
     "flashdec_array": _abi_dlpack.CArray,
 }
 
@@ -154,15 +155,17 @@ def test_enum_equals_python(name: str) -> None:
 
 
 def test_every_enum_is_compared() -> None:
-    others = {"flashdec_status", "flashdec_operand"}
+    others = {"flashdec_status", "flashdec_operand", "flashdec_append_operand"}
     assert enums_declared().keys() == ENUMS.keys() | others
 
 
 def test_operands_equal_python() -> None:
-    declared = enums_declared()["flashdec_operand"]
-    assert declared.pop("FLASHDEC_OPERAND_COUNT") == len(_abi_dlpack.OPERANDS)
-    names = {key.removeprefix("FLASHDEC_OPERAND_").lower(): i for key, i in declared.items()}
-    assert names == {name: index for index, name in enumerate(_abi_dlpack.OPERANDS)}
+    for verb, operands in (("", _abi_dlpack.OPERANDS), ("append_", _abi_dlpack.APPEND_OPERANDS)):
+        declared = enums_declared()[f"flashdec_{verb}operand"]
+        prefix = f"FLASHDEC_{verb.upper()}OPERAND_"
+        assert declared.pop(f"{prefix}COUNT") == len(operands)
+        names = {key.removeprefix(prefix).lower(): i for key, i in declared.items()}
+        assert names == {name: index for index, name in enumerate(operands)}
 
 
 def test_flags_equal_python() -> None:

@@ -192,9 +192,7 @@ def test_gradients_are_refused(device: str) -> None:
 
 def test_refusals_say_why(device: str) -> None:
     step = make_step(device)
-    with pytest.raises(
-        flashdec.InvalidArgumentError, match="k has 80 tokens"
-    ):
+    with pytest.raises(flashdec.InvalidArgumentError, match="k has 80 tokens"):
         ops.decode(step.q, step.k_cache, step.v_cache[:, :40])
     with pytest.raises(flashdec.InvalidArgumentError, match="float64"):
         ops.decode(*(each.double() for each in (step.q, step.k_cache, step.v_cache)))

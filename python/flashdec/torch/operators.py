@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import flashdec
-from flashdec.torch.runner import refuse_gradients, run_decode
+from flashdec.torch.runner import refuse_gradients, run_append, run_decode
 
 _CACHE = "Tensor(a!) k_cache, Tensor(b!) v_cache, Tensor(c!) kv_len"
 _PLACES = (
@@ -77,9 +77,9 @@ def _append(
     advance: bool = False,
 ) -> None:  # fmt: skip
     refuse_gradients(k, v, k_cache, v_cache)
-    flashdec.append(
-        k, v, k_cache, v_cache, kv_len, page_table=page_table, positions=positions,
-        new_len=new_len, status=status, layout=layout, advance=advance,
+    run_append(
+        layout, advance, False, k, v, k_cache, v_cache, kv_len, None, None, None, None,
+        positions, new_len, page_table, status,
     )  # fmt: skip
 
 
@@ -90,10 +90,9 @@ def _append_rotary(
 ) -> Any:  # fmt: skip
     refuse_gradients(q, k, v, k_cache, v_cache)
     out = torch.empty_like(q)
-    flashdec.append(
-        k, v, k_cache, v_cache, kv_len, q=q, q_out=out, cos=cos, sin=sin,
-        interleaved=interleaved, page_table=page_table, positions=positions, new_len=new_len,
-        status=status, layout=layout, advance=advance,
+    run_append(
+        layout, advance, interleaved, k, v, k_cache, v_cache, kv_len, q, out, cos, sin,
+        positions, new_len, page_table, status,
     )  # fmt: skip
     return out
 

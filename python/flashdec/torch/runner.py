@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flashdec import _abi, _abi_dlpack
+from flashdec import _abi, _abi_append, _abi_dlpack
 from flashdec._enums import Axes, Backend
 from flashdec.args import as_axes
 from flashdec.decode import describe_problem
@@ -17,14 +17,18 @@ from flashdec.preference import PlanPreference
 from flashdec.tensor import reader_of
 from flashdec.workspace import ALIGNMENT, Workspace
 
-__all__ = ["refuse_gradients", "run_decode", "workspace_for"]
+__all__ = ["refuse_gradients", "run_append", "run_decode", "workspace_for"]
 
 _MISALIGNED = 15  # flashdec_status
 _MOST_RUNNERS = 1024  # of a thread
 _OPERANDS = struct.Struct("@16P")  # (reader, object) of flashdec_operand's eight
 _OFFSET = _abi_dlpack.CObjects.operands.offset
+_APPEND_OPERANDS = struct.Struct("@26P")  # the same of flashdec_append_operand's thirteen
+_APPEND_OFFSET = _abi_dlpack.CAppendCall.operands.offset
 
 _READER = reader_of(torch.empty(0), "tensor").address
+
+_ABSENT = (0, 0)
 
 _of_thread = threading.local()
 
@@ -129,6 +133,32 @@ def run_decode(
         runner = runners[key] = _Runner(plan, as_axes(layout), base2)
         status = runner.run(*operands)
     _abi.check(status)
+
+
+def _append_call() -> tuple[Any, int]:
+    """Return this thread's ``flashdec_append_call`` and its address."""
+    try:
+        found: tuple[Any, int] = _of_thread.append
+    except AttributeError:
+        call = _abi.sized(_abi_dlpack.CAppendCall)
+        found = _of_thread.append = (call, _abi.address(call))
+    return found
+
+
+def run_append(layout: str, advance: bool, interleaved: bool, *operands: Any) -> None:
+    """Append; operands in the order of ``flashdec_append_operand``, None where there is none."""
+    call, address = _append_call()
+    call.axes = as_axes(layout)
+    call.flags = (_abi_append.APPEND_ADVANCE if advance else 0) | (
+        _abi_append.APPEND_INTERLEAVED if interleaved else 0
+    )
+    words: list[int] = []
+    for each in operands:
+        words += _ABSENT if each is None else (_READER, id(each))
+    _APPEND_OPERANDS.pack_into(call, _APPEND_OFFSET, *words)
+    status = _abi_dlpack.append_objects(address)
+    if status:
+        _abi.check(status)
 
 
 def workspace_for(
