@@ -5,8 +5,10 @@ set(FLASHDEC_CORE_SOURCES
   native/core/api.cpp
   native/core/api_dlpack.cpp
   native/core/array.cpp
+  native/core/array_checks.cpp
   native/core/array_text.cpp
   native/core/bind_append.cpp
+  native/core/bind_merge.cpp
   native/core/build_id.cpp
   native/core/checks.cpp
   native/core/device.cpp

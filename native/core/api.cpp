@@ -4,13 +4,11 @@
 
 #include "core/abi.h"
 #include "core/guarded.h"
-#include "core/merge.h"
 #include "core/plan.h"
 #include "core/run.h"
 #include "core/status.h"
 #include "core/validate.h"
 #include "core/workspace.h"
-#include "cpu/merge.h"
 #include "cuda/backend.h"
 #include "flashdec.h"
 
@@ -120,12 +118,7 @@ int32_t flashdec_append(const flashdec_append_args* args, CUstream_st* stream) {
 }
 
 int32_t flashdec_merge(const flashdec_merge_args* args, CUstream_st* stream) {
-  return guarded([&] {
-    const Merge merge = validate(read_struct(args, "args"));
-    validate_stream(merge.device < 0, stream);
-    if (merge.device < 0) return cpu::merge(merge);
-    cuda::merge(merge, stream);
-  });
+  return guarded([&] { merge(read_struct(args, "args"), stream); });
 }
 
 int32_t flashdec_sku(const flashdec_plan* plan, flashdec_kernel_sku* sku) {

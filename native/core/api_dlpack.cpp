@@ -3,6 +3,7 @@
 #include "core/abi.h"
 #include "core/array.h"
 #include "core/bind_append.h"
+#include "core/bind_merge.h"
 #include "core/checks.h"
 #include "core/guarded.h"
 #include "core/interpreter.h"
@@ -100,6 +101,33 @@ flashdec_append_args args_of(const flashdec_append_call& call) {
   return args;
 }
 
+flashdec_merge_args args_of(const flashdec_merge_call& call) {
+  check_flags("call->reserved", call.reserved, 0);
+  const MergePairs pairs = {is_there(call.operands[FLASHDEC_MERGE_OPERAND_OTHER_O]),
+                            is_there(call.operands[FLASHDEC_MERGE_OPERAND_OTHER_LSE])};
+  Array storage[FLASHDEC_MERGE_OPERAND_COUNT];
+  MergeArrays arrays = {};
+  for (int i = 0; i < FLASHDEC_MERGE_OPERAND_COUNT; ++i) {
+    if (!is_there(call.operands[i])) continue;
+    read_object(call.operands[i], merge_operand_name(i, pairs), &storage[i]);
+    arrays.of[i] = &storage[i];
+  }
+  flashdec_merge_args args = {};
+  args.struct_size = sizeof(args);
+  args.flags = call.flags;
+  args.num_threads = call.num_threads;
+  bind_merge(arrays, &args);
+  return args;
+}
+
+// The caller's, or the current one of the library of the object that gives the device.
+template <class Args>
+CUstream_st* stream_of(CUstream_st* given, const Args& args, const flashdec_object& first) {
+  if (given == nullptr && args.backend == FLASHDEC_BACKEND_CUDA)
+    current_stream(*first.reader, args.device, &given);
+  return given;
+}
+
 }  // namespace
 
 int32_t flashdec_args_from_dlpack(const flashdec_plan* plan, uint32_t axes,
@@ -157,12 +185,20 @@ int32_t flashdec_append_objects(const flashdec_append_call* call) {
   return guarded([&] {
     const flashdec_append_call given = read_struct(call, "call");
     const flashdec_append_args args = args_of(given);
-    CUstream_st* stream = given.stream;
-    const flashdec_object& k = given.operands[FLASHDEC_APPEND_OPERAND_K];
-    if (stream == nullptr && args.backend == FLASHDEC_BACKEND_CUDA)
-      current_stream(*k.reader, args.device, &stream);
+    CUstream_st* stream = stream_of(given.stream, args, given.operands[FLASHDEC_APPEND_OPERAND_K]);
     const WithoutGil released;
     append(args, stream);
+  });
+}
+
+int32_t flashdec_merge_objects(const flashdec_merge_call* call) {
+  return guarded([&] {
+    const flashdec_merge_call given = read_struct(call, "call");
+    const flashdec_merge_args args = args_of(given);
+    CUstream_st* stream =
+        stream_of(given.stream, args, given.operands[FLASHDEC_MERGE_OPERAND_PART_O]);
+    const WithoutGil released;
+    merge(args, stream);
   });
 }
 

@@ -2,8 +2,8 @@
 
 #include <initializer_list>
 
+#include "core/array_checks.h"
 #include "core/array_text.h"
-#include "core/problem.h"
 #include "core/status.h"
 
 namespace flashdec {
@@ -24,8 +24,6 @@ enum Operand {
   kPageTable = FLASHDEC_APPEND_OPERAND_PAGE_TABLE,
   kStatus = FLASHDEC_APPEND_OPERAND_STATUS,
 };
-
-constexpr int32_t kCpu = 1, kCuda = 2, kPinned = 3, kManaged = 13;  // DLDeviceType
 
 enum class Kind { kRows, kCache, kAngles, kWords };  // rows: of new tokens
 
@@ -48,15 +46,6 @@ constexpr Fact kFacts[FLASHDEC_APPEND_OPERAND_COUNT] = {
     {"status", Kind::kWords, 1, 1, false, true},
 };
 
-void check_ndim(const Fact& fact, const Array& x) {
-  if (x.ndim >= fact.least_ndim && x.ndim <= fact.most_ndim) return;
-  if (fact.least_ndim == fact.most_ndim)
-    refuse(FLASHDEC_INVALID_VALUE, "%s has %d dimensions; it must have %d", fact.name, x.ndim,
-           fact.most_ndim);
-  refuse(FLASHDEC_INVALID_VALUE, "%s has %d dimensions; it must have %d or %d", fact.name, x.ndim,
-         fact.least_ndim, fact.most_ndim);
-}
-
 void check_word(const Fact& fact, const Array& x, bool unsigned_too) {
   constexpr uint32_t kInt = 0, kUint = 1;  // DLDataTypeCode
   const bool right =
@@ -66,65 +55,32 @@ void check_word(const Fact& fact, const Array& x, bool unsigned_too) {
            type_name(x).text, unsigned_too ? "int32 or uint32" : "int32");
 }
 
-void check_float(const Fact& fact, const Array& x, const Array& k) {
-  if (x.dtype == 0)
-    refuse(FLASHDEC_INVALID_VALUE,
-           "%s has elements of type %s; they must be float32, float16 or bfloat16", fact.name,
-           type_name(x).text);
+void check_type(const Fact& fact, const Array& x, const Array& k) {
+  check_float(fact.name, x);
   const bool may_be_single = fact.kind == Kind::kAngles;
   if (x.dtype == k.dtype || (may_be_single && x.dtype == FLASHDEC_FLOAT32)) return;
   refuse(FLASHDEC_INVALID_VALUE, "%s has elements of type %s and k %s; they must be the same%s",
          fact.name, type_name(x).text, type_name(k).text, may_be_single ? ", or float32" : "");
 }
 
-bool is_host(const Array& x) {
-  return x.device_type == kCpu || x.device_type == kPinned;
-}
-bool is_cuda(const Array& x) {
-  return x.device_type == kCuda || x.device_type == kManaged;
-}
-
-bool is_beside(const Array& x, const Array& k) {
-  if (is_host(x) || is_host(k)) return is_host(x) && is_host(k);
-  const bool anywhere = x.device_type == kManaged || k.device_type == kManaged;
-  return is_cuda(x) == is_cuda(k) && (anywhere || x.device_id == k.device_id);
-}
-
 // What is wrong with one array, beside k.
 void check_array(const Fact& fact, const Array& x, const Array& k) {
-  check_ndim(fact, x);
+  check_ndim(fact.name, x, fact.least_ndim, fact.most_ndim);
   if (fact.kind == Kind::kWords) {
     check_word(fact, x, fact.written);
   } else {
-    check_float(fact, x, k);
+    check_type(fact, x, k);
   }
-  for (int32_t i = 0; i < x.ndim; ++i)
-    if (x.shape[i] == 0)
-      refuse(FLASHDEC_INVALID_VALUE, "%s has the shape %s; every axis must have an element",
-             fact.name, shape_text(x.shape, x.ndim).text);
-  const int32_t last = x.ndim - 1;
-  if (x.shape[last] > 1 && x.strides[last] != 1)
-    refuse(FLASHDEC_INVALID_STRIDE, "%s has the stride %lld along its last axis; it must be 1",
-           fact.name, static_cast<long long>(x.strides[last]));
-  if (fact.written && x.readonly)
-    refuse(FLASHDEC_INVALID_VALUE, "%s is read-only; it is written", fact.name);
-  if (x.data == nullptr)
-    refuse(FLASHDEC_NULL_POINTER, "%s has no memory behind it; a fake or meta tensor cannot run",
-           fact.name);
-  if (!is_beside(x, k))
-    refuse(FLASHDEC_WRONG_DEVICE, "%s is on %s and k on %s", fact.name, device_text(x).text,
-           device_text(k).text);
+  check_filled(fact.name, x);
+  check_packed(fact.name, x);
+  if (fact.written) check_writable(fact.name, x);
+  check_memory(fact.name, x);
+  check_beside(fact.name, x, "k", k);
 }
 
 template <int kCount>
 void check_shape(int operand, const Array* x, const int64_t (&wanted)[kCount]) {
-  if (x == nullptr) return;
-  bool same = x->ndim == kCount;
-  for (int i = 0; same && i < kCount; ++i)
-    same = x->shape[i] == wanted[i];
-  if (same) return;
-  refuse(FLASHDEC_INVALID_VALUE, "%s has the shape %s; it must be %s", kFacts[operand].name,
-         shape_text(x->shape, x->ndim).text, shape_text(wanted, kCount).text);
+  if (x != nullptr) flashdec::check_shape(kFacts[operand].name, *x, wanted, kCount);
 }
 
 // Rows of new tokens, with the axis of tokens or, where k has one token for each sequence, without.
@@ -252,16 +208,10 @@ void bind_append(uint32_t axes, const AppendArrays& arrays, flashdec_append_args
   }
   const Array& k = *arrays.of[kK];
   const bool grows = (args->flags & FLASHDEC_APPEND_ADVANCE) != 0;
-  if (grows && arrays.of[kKvLen] != nullptr && arrays.of[kKvLen]->readonly)
-    refuse(FLASHDEC_INVALID_VALUE, "kv_len is read-only; it is written");
-  const bool cuda = is_cuda(k);
-  if (!cuda && !is_host(k))
-    refuse(FLASHDEC_WRONG_DEVICE,
-           "k is on a device of DLPack's type %d; it must be on the CPU (1) "
-           "or CUDA (2)",
-           k.device_type);
-  args->backend = cuda ? FLASHDEC_BACKEND_CUDA : FLASHDEC_BACKEND_CPU;
-  args->device = cuda ? k.device_id : 0;
+  if (grows && arrays.of[kKvLen] != nullptr) check_writable("kv_len", *arrays.of[kKvLen]);
+  const int32_t device = checked_cuda_device("k", k);
+  args->backend = device >= 0 ? FLASHDEC_BACKEND_CUDA : FLASHDEC_BACKEND_CPU;
+  args->device = device >= 0 ? device : 0;
   take_sizes(axes, arrays, args);
   check_shapes(axes, arrays, *args);
   take_pointers(arrays, axes, args);

@@ -1,9 +1,11 @@
 #include "core/run.h"
 
 #include "core/append.h"
+#include "core/merge.h"
 #include "core/validate.h"
 #include "core/workspace.h"
 #include "cpu/append.h"
+#include "cpu/merge.h"
 #include "cuda/backend.h"
 
 namespace flashdec {
@@ -23,6 +25,13 @@ void append(const flashdec_append_args& args, CUstream_st* stream) {
   validate_stream(checked.device < 0, stream);
   if (checked.device < 0) return cpu::append(checked);
   cuda::append(checked, stream);
+}
+
+void merge(const flashdec_merge_args& args, CUstream_st* stream) {
+  const Merge checked = validate(args);
+  validate_stream(checked.device < 0, stream);
+  if (checked.device < 0) return cpu::merge(checked);
+  cuda::merge(checked, stream);
 }
 
 }  // namespace flashdec

@@ -28,6 +28,7 @@
 
 #include "flashdec.h"
 #include "flashdec_append.h"
+#include "flashdec_merge.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,6 +73,18 @@ enum flashdec_append_operand {
   FLASHDEC_APPEND_OPERAND_PAGE_TABLE = 11, /* with pages: int32 [batch, pages] */
   FLASHDEC_APPEND_OPERAND_STATUS = 12,     /* optional: uint32 or int32 [1], writable */
   FLASHDEC_APPEND_OPERAND_COUNT = 13
+};
+
+/* The arrays of one merge. */
+enum flashdec_merge_operand {
+  FLASHDEC_MERGE_OPERAND_PART_O = 0,    /* [parts, batch, heads, head_dim]; of a pair the first:
+                                           [batch, heads, head_dim] */
+  FLASHDEC_MERGE_OPERAND_PART_LSE = 1,  /* [parts, batch, heads]; of a pair the first */
+  FLASHDEC_MERGE_OPERAND_O = 2,         /* [batch, heads, head_dim], writable */
+  FLASHDEC_MERGE_OPERAND_LSE = 3,       /* optional: float32 [batch, heads], writable */
+  FLASHDEC_MERGE_OPERAND_OTHER_O = 4,   /* of a pair the second, laid out as the first */
+  FLASHDEC_MERGE_OPERAND_OTHER_LSE = 5, /* of a pair the second */
+  FLASHDEC_MERGE_OPERAND_COUNT = 6
 };
 
 /* How the objects of one type are read. */
@@ -123,6 +136,16 @@ typedef struct flashdec_append_call {
   flashdec_object operands[FLASHDEC_APPEND_OPERAND_COUNT];
   struct CUstream_st* stream; /* NULL: see flashdec_append_objects */
 } flashdec_append_call;
+
+/* All that flashdec_merge_objects takes. */
+typedef struct flashdec_merge_call {
+  uint32_t struct_size; /* sizeof(flashdec_merge_call), set by the caller */
+  uint32_t flags;       /* as in flashdec_merge_args */
+  uint32_t num_threads; /* as in flashdec_merge_args */
+  uint32_t reserved;    /* 0 */
+  flashdec_object operands[FLASHDEC_MERGE_OPERAND_COUNT];
+  struct CUstream_st* stream; /* NULL: see flashdec_merge_objects */
+} flashdec_merge_call;
 
 /* What an array says of itself. */
 typedef struct flashdec_array {
@@ -185,6 +208,14 @@ FLASHDEC_API void* flashdec_run_method(void* capsule, void* no_arguments);
  * default stream.  GIL held; it is released while the work runs.
  */
 FLASHDEC_API int32_t flashdec_append_objects(const flashdec_append_call* call);
+
+/*
+ * flashdec_merge on Python objects: sizes and device are those of the parts.
+ * call->stream NULL: the current stream of their library if the first one's
+ * reader is an exchange table, else the default stream.  GIL held; it is
+ * released while the work runs.
+ */
+FLASHDEC_API int32_t flashdec_merge_objects(const flashdec_merge_call* call);
 
 /* What one object says of itself.  name is used in refusals.  GIL held. */
 FLASHDEC_API int32_t flashdec_read_object(const flashdec_object* object, const char* name,

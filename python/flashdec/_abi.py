@@ -164,6 +164,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_args_from_dlpack": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "flashdec_args_from_objects": (c_int32, [c_void_p, c_uint32, c_void_p, c_void_p, c_void_p]),
     "flashdec_append_objects": (c_int32, [c_void_p]),
+    "flashdec_merge_objects": (c_int32, [c_void_p]),
     "flashdec_run_objects": (c_int32, [c_void_p]),
     "flashdec_run_method": (py_object, [py_object, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
@@ -174,6 +175,7 @@ _WITH_GIL = frozenset(
     {
         "flashdec_append_objects",
         "flashdec_args_from_objects",
+        "flashdec_merge_objects",
         "flashdec_run_objects",
         "flashdec_run_method",
         "flashdec_read_object",

@@ -92,7 +92,31 @@ class CAppendCall(ctypes.Structure):  # flashdec_append_call
     ]
 
 
+MERGE_OPERANDS = (
+    "part_o",
+    "part_lse",
+    "o",
+    "lse",
+    "other_o",
+    "other_lse",
+)  # flashdec_merge_operand
+
+MERGE_SLOTS = CObject * len(MERGE_OPERANDS)
+
+
+class CMergeCall(ctypes.Structure):  # flashdec_merge_call
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("num_threads", c_uint32),
+        ("reserved", c_uint32),
+        ("operands", MERGE_SLOTS),
+        ("stream", c_void_p),
+    ]
+
+
 append_objects = bind("flashdec_append_objects")
+merge_objects = bind("flashdec_merge_objects")
 args_from_objects = bind("flashdec_args_from_objects")
 read_object = bind("flashdec_read_object")
 

@@ -8,10 +8,10 @@ from typing import Any
 from flashdec import _abi, _abi_append, _abi_dlpack, _allocate
 from flashdec._abi_dlpack import APPEND_OPERANDS
 from flashdec._device import finish_for_jax, on_device
+from flashdec._objects import fill_operands, stream_for
 from flashdec.args import as_axes
 from flashdec.errors import InvalidArgumentError
-from flashdec.stream import WITH_STREAMS, stream_address
-from flashdec.tensor import describe, reader_of, refuse_strange_torch
+from flashdec.tensor import describe
 
 __all__ = ["append"]
 
@@ -110,22 +110,10 @@ def append(
         k, v, k_cache, v_cache, None if uniform else _required(kv_len), q, fresh, cos, sin,
         positions, new_len, page_table, status,
     )  # fmt: skip
-    kept = []  # what C reads, alive
-    for entry, name, array in zip(call.operands, APPEND_OPERANDS, arrays, strict=True):
-        if array is None and name not in ("k", "v", "k_cache", "v_cache"):
-            continue
-        reader = reader_of(array, name)
-        if reader.library == "torch":
-            refuse_strange_torch(array, name)
-        elif reader.library == "jax" and name in written:
-            raise InvalidArgumentError(f"{name} is read-only; it is written")
-        passed = array if reader.prepare is None else reader.prepare(array, 0)
-        entry.reader, entry.object = reader.address, id(passed)
-        kept.append(passed)
-    library = reader_of(k, "k").library
-    if stream is not None or (library in WITH_STREAMS and reader_of(k, "k").prepare is not None):
-        call.stream = stream_address(stream, describe(k, "k").device, library)
+    kept = fill_operands(call.operands, zip(APPEND_OPERANDS, arrays, strict=True), written)
+    call.stream = stream_for(k, "k", stream)
     _abi.check(_abi_dlpack.append_objects(_abi.address(call)))
+    del kept
     if q is None or q_out is not None:
         return fresh
     finish_for_jax(q, describe(q, "q").device, stream)

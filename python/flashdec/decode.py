@@ -10,7 +10,6 @@ from typing import Any
 from flashdec import _allocate
 from flashdec._device import finish_for_jax, on_device
 from flashdec._enums import Axes, Backend
-from flashdec._operands import describe_floats
 from flashdec.args import Args, as_axes
 from flashdec.descriptor import Descriptor
 from flashdec.errors import InvalidArgumentError
@@ -133,9 +132,23 @@ def describe_problem(
 
 def _read(q: Any, k: Any, v: Any) -> list[Tensor]:
     return [
-        describe_floats(array, name, rank)
+        _read_floats(array, name, rank)
         for array, name, rank in ((q, "q", 3), (k, "k", 4), (v, "v", 4))
     ]
+
+
+def _read_floats(array: Any, name: str, rank: int) -> Tensor:
+    tensor = describe(array, name)
+    if len(tensor.shape) != rank:
+        raise InvalidArgumentError(
+            f"{name} has {len(tensor.shape)} dimensions; it must have {rank}"
+        )
+    if tensor.dtype is None:
+        raise InvalidArgumentError(
+            f"{name} has elements of type {getattr(array, 'dtype', 'unknown')}; they must be "
+            "float32, float16 or bfloat16 (in NumPy: ml_dtypes.bfloat16)"
+        )
+    return tensor
 
 
 def _read_table(page_table: Any) -> Tensor | None:

@@ -26,6 +26,7 @@ STRUCTS = {
     "flashdec_object": _abi_dlpack.CObject,
     "flashdec_objects": _abi_dlpack.CObjects,
     "flashdec_append_call": _abi_dlpack.CAppendCall,
+    "flashdec_merge_call": _abi_dlpack.CMergeCall,
     "flashdec_array": _abi_dlpack.CArray,
 }
 
@@ -155,12 +156,21 @@ def test_enum_equals_python(name: str) -> None:
 
 
 def test_every_enum_is_compared() -> None:
-    others = {"flashdec_status", "flashdec_operand", "flashdec_append_operand"}
+    others = {
+        "flashdec_status",
+        "flashdec_operand",
+        "flashdec_append_operand",
+        "flashdec_merge_operand",
+    }
     assert enums_declared().keys() == ENUMS.keys() | others
 
 
 def test_operands_equal_python() -> None:
-    for verb, operands in (("", _abi_dlpack.OPERANDS), ("append_", _abi_dlpack.APPEND_OPERANDS)):
+    for verb, operands in (
+        ("", _abi_dlpack.OPERANDS),
+        ("append_", _abi_dlpack.APPEND_OPERANDS),
+        ("merge_", _abi_dlpack.MERGE_OPERANDS),
+    ):
         declared = enums_declared()[f"flashdec_{verb}operand"]
         prefix = f"FLASHDEC_{verb.upper()}OPERAND_"
         assert declared.pop(f"{prefix}COUNT") == len(operands)

@@ -268,3 +268,11 @@ def test_a_cache_in_three_places(backend: Backend, dtype: str) -> None:
     want = widen(backend.fetch(whole))
     assert np.allclose(widen(got[0]), want, rtol=tolerance, atol=tolerance)
     assert np.allclose(got[1], backend.fetch(whole_lse), rtol=2e-5, atol=2e-5)
+
+
+def test_a_pair_with_logarithms_in_one_array(backend: Backend) -> None:
+    o, lse = partials((2, 2, 3, 64), "float32")
+    whole = run(backend, o, lse)
+    for pair in (run(backend, (o[0], o[1]), lse), run(backend, o, (lse[0], lse[1]))):
+        assert same_bits(pair[0], whole[0])
+        assert same_bits(pair[1], whole[1])

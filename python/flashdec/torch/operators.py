@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-import flashdec
-from flashdec.torch.runner import refuse_gradients, run_append, run_decode
+from flashdec.torch.runner import refuse_gradients, run_append, run_decode, run_merge
 
 _CACHE = "Tensor(a!) k_cache, Tensor(b!) v_cache, Tensor(c!) kv_len"
 _PLACES = (
@@ -100,7 +99,7 @@ def _append_rotary(
 def _merge(o: Any, lse: Any, base2: bool = False) -> tuple[Any, Any]:
     refuse_gradients(o, lse)
     out, lse_out = _merged_like(o, lse)
-    flashdec.merge(o, lse, out=out, lse_out=lse_out, base2=base2)
+    run_merge(base2, o, lse, out, lse_out)
     return out, lse_out
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flashdec import _abi, _abi_append, _abi_dlpack
+from flashdec import _abi, _abi_append, _abi_dlpack, _abi_merge
 from flashdec._enums import Axes, Backend
 from flashdec.args import as_axes
 from flashdec.decode import describe_problem
@@ -17,7 +17,7 @@ from flashdec.preference import PlanPreference
 from flashdec.tensor import reader_of
 from flashdec.workspace import ALIGNMENT, Workspace
 
-__all__ = ["refuse_gradients", "run_append", "run_decode", "workspace_for"]
+__all__ = ["refuse_gradients", "run_append", "run_decode", "run_merge", "workspace_for"]
 
 _MISALIGNED = 15  # flashdec_status
 _MOST_RUNNERS = 1024  # of a thread
@@ -28,6 +28,8 @@ _APPEND_OFFSET = _abi_dlpack.CAppendCall.operands.offset
 
 _READER = reader_of(torch.empty(0), "tensor").address
 
+_MERGE_OPERANDS = struct.Struct("@8P")  # and of flashdec_merge_operand's first four
+_MERGE_OFFSET = _abi_dlpack.CMergeCall.operands.offset
 _ABSENT = (0, 0)
 
 _of_thread = threading.local()
@@ -135,28 +137,43 @@ def run_decode(
     _abi.check(status)
 
 
-def _append_call() -> tuple[Any, int]:
-    """Return this thread's ``flashdec_append_call`` and its address."""
+def _of_this_thread(name: str, structure: Any) -> tuple[Any, int]:
+    """Return this thread's structure for a verb, and its address."""
     try:
-        found: tuple[Any, int] = _of_thread.append
+        found: tuple[Any, int] = getattr(_of_thread, name)
     except AttributeError:
-        call = _abi.sized(_abi_dlpack.CAppendCall)
-        found = _of_thread.append = (call, _abi.address(call))
+        call = _abi.sized(structure)
+        found = (call, _abi.address(call))
+        setattr(_of_thread, name, found)
     return found
+
+
+def _words(operands: tuple[Any, ...]) -> list[int]:
+    words: list[int] = []
+    for each in operands:
+        words += _ABSENT if each is None else (_READER, id(each))
+    return words
 
 
 def run_append(layout: str, advance: bool, interleaved: bool, *operands: Any) -> None:
     """Append; operands in the order of ``flashdec_append_operand``, None where there is none."""
-    call, address = _append_call()
+    call, address = _of_this_thread("append", _abi_dlpack.CAppendCall)
     call.axes = as_axes(layout)
     call.flags = (_abi_append.APPEND_ADVANCE if advance else 0) | (
         _abi_append.APPEND_INTERLEAVED if interleaved else 0
     )
-    words: list[int] = []
-    for each in operands:
-        words += _ABSENT if each is None else (_READER, id(each))
-    _APPEND_OPERANDS.pack_into(call, _APPEND_OFFSET, *words)
+    _APPEND_OPERANDS.pack_into(call, _APPEND_OFFSET, *_words(operands))
     status = _abi_dlpack.append_objects(address)
+    if status:
+        _abi.check(status)
+
+
+def run_merge(base2: bool, *operands: Any) -> None:
+    """Merge; operands in the order of ``flashdec_merge_operand``."""
+    call, address = _of_this_thread("merge", _abi_dlpack.CMergeCall)
+    call.flags = _abi_merge.MERGE_BASE2 if base2 else 0
+    _MERGE_OPERANDS.pack_into(call, _MERGE_OFFSET, *_words(operands))
+    status = _abi_dlpack.merge_objects(address)
     if status:
         _abi.check(status)
 
