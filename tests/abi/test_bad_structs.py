@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from scene import (
     INVALID_STRUCT_SIZE,
@@ -24,8 +25,9 @@ from scene import (
 )
 
 import flashdec
-from flashdec import _abi, _abi_dlpack
+from flashdec import _abi, _abi_append, _abi_dlpack, _abi_merge
 from flashdec._library import load_library
+from flashdec.tensor import reader_of
 
 ROOM = 8192
 
@@ -91,6 +93,44 @@ def _kernel_info(sku: Any) -> int:
     return int(_abi.kernel_info(0, sku or None))
 
 
+@functools.cache
+def rows() -> dict[str, Any]:
+    """Arrays of a small append and a small merge."""
+    shapes = {"k": (1, 1, 4), "v": (1, 1, 4), "k_cache": (1, 2, 1, 4), "v_cache": (1, 2, 1, 4),
+              "part_o": (2, 1, 1, 4), "part_lse": (2, 1, 1), "o": (1, 1, 4)}  # fmt: skip
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
+def _append_args() -> Any:
+    sizes = dict.fromkeys(("batch", "tokens", "kv_heads", "dtype", "backend"), 1)
+    pointers = {name: rows()[name].ctypes.data for name in ("k", "v", "k_cache", "v_cache")}
+    args = structure(_abi_append.CAppendArgs, head_dim=4, max_kv_len=2, **sizes, **pointers)
+    args.k_cache_stride_token = args.v_cache_stride_token = 4
+    return args
+
+
+def _merge_args() -> Any:
+    sizes = dict.fromkeys(("batch", "heads", "part_o_dtype", "backend"), 1)
+    pointers = {name: rows()[name].ctypes.data for name in ("part_o", "part_lse", "o")}
+    return structure(
+        _abi_merge.CMergeArgs, parts=2, head_dim=4, part_o_stride_part=4, part_lse_stride_part=1,
+        **sizes, **pointers,
+    )  # fmt: skip
+
+
+@functools.cache
+def _capsules() -> dict[str, Any]:
+    return {name: array.__array_struct__ for name, array in rows().items()}
+
+
+def _call(structure_of: Any, names: tuple[str, ...], **fields: int) -> Any:
+    call = structure(structure_of, **fields)
+    for entry, name in zip(call.operands, names, strict=False):
+        entry.reader = reader_of(rows()[name], name).address
+        entry.object = id(_capsules()[name])
+    return call
+
+
 # Structs that are read: what sentences call them, a valid one, and a call that gives its address.
 READ: dict[str, tuple[str, Callable[[], Any], Call]] = {
     "descriptor of select": (
@@ -102,6 +142,15 @@ READ: dict[str, tuple[str, Callable[[], Any], Call]] = {
     "args of run": ("args", lambda: scene().args, _run),
     "objects of run_objects": (
         "objects", lambda: python_args()._objects, _run_objects),
+    "args of append": ("args", _append_args, lambda p: _abi_append.append(p or None, None)),
+    "args of merge": ("args", _merge_args, lambda p: _abi_merge.merge(p or None, None)),
+    "call of append_objects": (
+        "call",
+        lambda: _call(_abi_dlpack.CAppendCall, ("k", "v", "k_cache", "v_cache"), axes=1),
+        lambda p: _abi_dlpack.append_objects(p or None)),
+    "call of merge_objects": (
+        "call", lambda: _call(_abi_dlpack.CMergeCall, ("part_o", "part_lse", "o")),
+        lambda p: _abi_dlpack.merge_objects(p or None)),
 }  # fmt: skip
 
 # Structs that are written: what sentences call them, their type, and the call.
