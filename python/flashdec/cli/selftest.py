@@ -22,7 +22,7 @@ from flashdec.selftest.carriers import Carrier, cuda_carrier
 from flashdec.selftest.cases import Case, generate, parse_case
 from flashdec.selftest.check import Outcome, check, forced_isa
 
-__all__ = ["ABOUT", "add_arguments", "run"]
+__all__ = ["ABOUT", "add_arguments", "check_all", "generate", "run", "targets"]
 
 ABOUT = "check small random cases against float64 and bit for bit; exit status 1 on a failure"
 
@@ -53,15 +53,15 @@ def run(options: argparse.Namespace) -> int:
     if options.seed is not None and options.seed < 0:
         raise InvalidArgumentError(f"seed is {options.seed}; it must be 0 or more")
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
-    targets, skipped, carrier = _targets()
+    chosen, skipped, carrier = targets()
     if options.case is not None:
         cases = [parse_case(options.case)]
     else:
-        cases = generate(options.cases, seed, targets)
+        cases = generate(options.cases, seed, chosen)
     if not options.json:
         print(_title(cases, seed, skipped, carrier, options.case is not None), flush=True)
     start = perf_counter()
-    outcomes = _check_all(cases, carrier, show=not options.json)
+    outcomes = check_all(cases, carrier, show=not options.json)
     seconds = perf_counter() - start
     failures = [outcome for outcome in outcomes if outcome.failure]
     if options.json:
@@ -71,14 +71,14 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _targets() -> tuple[list[str], dict[str, str], Carrier | None]:
+def targets() -> tuple[list[str], dict[str, str], Carrier | None]:
     """Return what can be tested here, what cannot and why, and who carries arrays to the GPU."""
-    targets, skipped = [], {}
+    found, skipped = [], {}
     for isa in _instruction_sets():
         try:
             with forced_isa(isa):
                 chosen_isa()
-            targets.append(isa)
+            found.append(isa)
         except FlashdecError as error:
             skipped[isa] = str(error)
     carrier = None
@@ -93,10 +93,10 @@ def _targets() -> tuple[list[str], dict[str, str], Carrier | None]:
                 "`pip install flashdec[cuda]` brings one"
             )
         else:
-            targets.append("cuda")
+            found.append("cuda")
     except FlashdecError as error:
         skipped["cuda"] = str(error)
-    return targets, skipped, carrier
+    return found, skipped, carrier
 
 
 def _instruction_sets() -> list[str]:
@@ -105,7 +105,8 @@ def _instruction_sets() -> list[str]:
     return list(dict.fromkeys("_".join(name[1:-1]) for name in names if name[0] == "cpu"))
 
 
-def _check_all(cases: list[Case], carrier: Carrier | None, show: bool) -> list[Outcome]:
+def check_all(cases: list[Case], carrier: Carrier | None, show: bool) -> list[Outcome]:
+    """Check cases; failures are printed if `show` is true."""
     outcomes: list[Outcome] = []
     shown = 0
     with Progress("", len(cases)) as progress:
