@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMostHeads = 65536;
 constexpr int64_t kMostHeadDim = 65536;
-constexpr int64_t kMostElements = int64_t{1} << 30;  // of a token
+constexpr int64_t kMostElements = int64_t{1} << 26;  // of a token
 constexpr uint32_t kFlags = FLASHDEC_APPEND_INTERLEAVED | FLASHDEC_APPEND_ADVANCE;
 
 void check_sizes(const flashdec_append_args& a) {
@@ -116,6 +116,12 @@ void check_queries(const flashdec_append_args& a, int64_t size) {
   q_out.strides[2] = a.q_out_stride_head;
   check_reach(q);
   check_reach(q_out);
+  for (int axis = 0; axis < 3; ++axis)
+    if (a.q == a.q_out && q.extents[axis] > 1 && q.strides[axis] != q_out.strides[axis])
+      refuse(FLASHDEC_INVALID_STRIDE,
+             "q_out is q, but q_out_stride_%s is %lld and q_stride_%s %lld; in place they must be "
+             "the same",
+             q.axes[axis], ll(q_out.strides[axis]), q.axes[axis], ll(q.strides[axis]));
   check_apart(q_out);
 }
 

@@ -21,7 +21,7 @@
  *     y' = y * cos[p, i] + x * sin[p, i]
  *
  * in float32, each product and sum rounded, the result rounded to nearest even:
- * the same bits on every backend and device.  Pairs are (i, i + rotary_dim / 2),
+ * the same bits on every backend and device, NaNs apart.  Pairs are (i, i + rotary_dim / 2),
  * as in GPT-NeoX and Llama, or (2 i, 2 i + 1) with FLASHDEC_APPEND_INTERLEAVED,
  * as in GPT-J.  All other elements are copied.
  *
@@ -36,8 +36,8 @@
  * ever.  With FLASHDEC_CHECK=1 in the environment flashdec_append looks first
  * (with a synchronisation), and refuses with a sentence that names the entry.
  *
- * Two sequences that write to one slot of the cache get either one's row; that
- * is not checked.  The rules of section 3 of flashdec.h hold here too.
+ * Two sequences that write to one slot of the cache leave a mixture of their
+ * rows there; that is not checked.  The rules of section 3 of flashdec.h hold here too.
  */
 #ifndef FLASHDEC_APPEND_H
 #define FLASHDEC_APPEND_H
@@ -65,7 +65,7 @@ typedef struct flashdec_append_args {
   int64_t batch;             /* sequences, 1 .. 2^31-1 */
   int64_t tokens;            /* new ones of a sequence, at most; batch * tokens <= 2^31-1 */
   int64_t q_heads;           /* 1 .. 65536; 0 where q is NULL */
-  int64_t kv_heads;          /* 1 .. 65536; a token has at most 2^30 elements in all */
+  int64_t kv_heads;          /* 1 .. 65536; a token has at most 2^26 elements in all */
   int64_t head_dim;          /* elements in a row of q and k, 1 .. 65536 */
   int64_t head_dim_v;        /* elements in a row of v; 0: head_dim */
   int64_t max_kv_len;        /* tokens that a sequence has room for, 1 .. 2^31-1 */
@@ -110,7 +110,7 @@ typedef struct flashdec_append_args {
  * are moved faster.  Outputs must not overlap inputs, q_out = q excepted; that
  * is not checked.  Enqueues, or computes, as flashdec_run does; needs no
  * workspace.  Takes one launch, or two where kv_len advances and a sequence
- * has more than 64 KiB of new rows.
+ * has several new tokens, with more than some 64 KiB of rows.
  */
 FLASHDEC_API int32_t flashdec_append(const flashdec_append_args* args, struct CUstream_st* stream);
 

@@ -10,7 +10,7 @@ from flashdec._abi_dlpack import APPEND_OPERANDS
 from flashdec._device import finish_for_jax, on_device
 from flashdec._objects import fill_operands, stream_for
 from flashdec.args import as_axes
-from flashdec.errors import InvalidArgumentError
+from flashdec.errors import InvalidArgumentError, error_for
 from flashdec.tensor import describe
 
 __all__ = ["append"]
@@ -112,7 +112,13 @@ def append(
     )  # fmt: skip
     kept = fill_operands(call.operands, zip(APPEND_OPERANDS, arrays, strict=True), written)
     call.stream = stream_for(k, "k", stream)
-    _abi.check(_abi_dlpack.append_objects(_abi.address(call)))
+    try:
+        _abi.check(_abi_dlpack.append_objects(_abi.address(call)))
+    except InvalidArgumentError as error:
+        if uniform and "uniform_kv_len" in str(error):
+            sentence = str(error).replace("uniform_kv_len", "kv_len")
+            raise error_for(error.code, error.status, sentence) from None
+        raise
     del kept
     if q is None or q_out is not None:
         return fresh

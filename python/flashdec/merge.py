@@ -91,4 +91,6 @@ def _pair(given: Any, name: str) -> tuple[Any, Any]:
         raise InvalidArgumentError(
             f"{name} has {len(given)} arrays; it must have 2, or be one array of all parts"
         )
+    if given[1] is None:
+        raise InvalidArgumentError(f"{name}[1] is None; it must be an array")
     return given[0], given[1]

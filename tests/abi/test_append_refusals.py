@@ -87,6 +87,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
     "kv_len -1": ({"kv_len": -1}, ("kv_len is -1", "0 to 8")),
     "kv_len 9": ({"kv_len": 9}, ("kv_len is 9", "0 to 8")),
     "kv_len 2^70": ({"kv_len": 2**70}, ("kv_len is", 2**70)),
+    "kv_len full": ({"kv_len": 6, "positions": None, "new_len": None},
+                    ("tokens is 3 and kv_len 6", "max_kv_len, 8")),
     "kv_len float": ({"kv_len": 2.0}, ("kv_len is of type float",)),
     "kv_len grows": ({"kv_len": 2, "advance": True}, ("kv_len",)),
     "new_len int": ({"new_len": 1}, ("new_len is of type int",)),

@@ -144,7 +144,7 @@ REFUSED: Refused = [
         for value in (least - 1, most + 1, -(2**63), 2**63 - 1)
     ),
     ({"batch": 2**16, "tokens": 2**15}, INVALID_VALUE, ("batch * tokens is 2147483648", LARGEST)),
-    ({"kv_heads": 2**16, "head_dim": 2**14}, INVALID_VALUE, ("* head_dim_v is 1074200576", 2**30)),
+    ({"kv_heads": 2**16, "head_dim": 2**14}, INVALID_VALUE, ("* head_dim_v is 1074200576", 2**26)),
     ({**NO_LEN, "uniform_kv_len": -1}, INVALID_VALUE, ("uniform_kv_len is -1", "0 to 16")),
     ({**NO_LEN, "uniform_kv_len": 17}, INVALID_VALUE, ("uniform_kv_len is 17", "0 to 16")),
     (
@@ -237,6 +237,12 @@ def test_overlapping_outputs_are_refused(name: str, axis: str, closer: bool) -> 
     row = DIM_V if name == "v_cache" else DIM
     told = f"{field} is {value}" if axis == "batch" else f"{field} {value}"
     scene.refuse(INVALID_STRIDE, told, f"rows of {row} elements", "overlap")
+
+
+def test_in_place_the_strides_are_the_same() -> None:
+    scene = Scene()
+    scene.change({"q_out": scene.args.q, "q_out_stride_token": 2 * scene.args.q_stride_token})
+    scene.refuse(INVALID_STRIDE, "q_out is q, but q_out_stride_token is", "must be the same")
 
 
 def test_heads_may_come_before_tokens() -> None:

@@ -167,6 +167,7 @@ LSE = np.ones((2, 3, 4), np.float32)
         ((VALUES[0],), LSE, {}, ("o has 1 arrays", "2")),
         ((VALUES[0], VALUES[0, :2]), LSE, {}, ("o[0] has shape", "(2, 4, 8)")),
         ([], LSE, {}, ("o has 0 arrays",)),
+        ((VALUES[0], None), LSE, {}, ("o[1] is None",)),
         (None, LSE, {}, ("o is of type NoneType",)),
     ],
 )

@@ -94,6 +94,18 @@ def test_the_current_stream_is_taken() -> None:
     assert torch.equal(got, o)
 
 
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_decode_alone(device: str, backend: str) -> None:
+    torch._dynamo.reset()
+    step = make_step(device)
+    compiled = torch.compile(ops.decode, fullgraph=True, backend=backend)
+    with torch.no_grad():
+        for batch in (3, 2):
+            less = [each[:batch] for each in (step.q, step.k_cache, step.v_cache, step.kv_len)]
+            got = compiled(*less[:3], kv_len=less[3])
+            assert torch.equal(got, ops.decode(*less[:3], kv_len=less[3]))
+
+
 def test_gradients_are_refused_while_tracing(device: str) -> None:
     torch._dynamo.reset()
     step = make_step(device)

@@ -63,15 +63,49 @@ def test_options_are_passed_on(device: str) -> None:
     assert torch.equal(torch.cat(alone), whole)
 
 
-def test_rows_at_any_address(device: str) -> None:
-    """The plan of the first call is of rounder addresses."""
-    step = make_step(device)
-    want = ops.decode(*decode_args(step)[:3], kv_len=step.kv_len)
+@pytest.mark.parametrize("tokens", [512, 4096])
+def test_long_caches_take_workspace(device: str, tokens: int) -> None:
+    """Scratch memory is not given to others before the work has begun."""
+    q = torch.randn((1, 8, 64), device=device)
+    k, v = torch.randn((2, 1, tokens, 2, 64), device=device)
+    want = flashdec.decode(q, k, v)
+    workspace = ops.make_workspace(q, k, v)
+    for _ in range(50):
+        got = ops.decode(q, k, v)
+        noise = [torch.full((n,), 0x55, dtype=torch.uint8, device=device) for n in (10**3, 10**5)]
+        assert torch.equal(got, want)
+        assert torch.equal(ops.decode(q, k, v, workspace=workspace), want)
+        del noise
+
+
+@pytest.mark.cuda
+def test_a_workspace_that_does_not_do_is_refused() -> None:
+    q = torch.randn((1, 8, 64), device="cuda")
+    k, v = torch.randn((2, 1, 65536, 2, 64), device="cuda")
+    wide = torch.full((1 << 24,), 255, dtype=torch.uint8, device="cuda")
+    for workspace, error, words in (
+        (wide[:0], flashdec.InvalidArgumentError, "the workspace has 0 bytes; this plan needs"),
+        (wide[1:11], flashdec.InvalidArgumentError, "the workspace has 0 bytes"),
+        (wide[:1].expand(1 << 24), flashdec.InvalidArgumentError, "must be contiguous"),
+        (wide.cpu(), flashdec.DeviceError, "workspace is on cpu and q on cuda:0"),
+    ):
+        with pytest.raises(error, match=words):
+            ops.decode(q, k, v, workspace=workspace)
+    assert torch.equal(ops.decode(q, k, v, workspace=wide), flashdec.decode(q, k, v))
+
+
+@pytest.mark.parametrize("first", ["round", "odd"])
+def test_rows_at_any_address(device: str, first: str) -> None:
+    """Whichever comes first."""
+    step = make_step(device, dtype=torch.float16 if first == "odd" else torch.bfloat16)
+    want = flashdec.decode(*decode_args(step)[:3], kv_len=step.kv_len)
     moved = []
     for tensor in (step.q, step.k_cache, step.v_cache):
         wide = torch.empty(tensor.numel() + 1, dtype=tensor.dtype, device=device)
         moved.append(wide[1:].view(tensor.shape).copy_(tensor))
-    for _ in range(2):
+    for turn in range(4):
+        if (turn == 0) == (first == "round"):
+            assert torch.equal(ops.decode(*decode_args(step)[:3], kv_len=step.kv_len), want)
         got = ops.decode(*moved, kv_len=step.kv_len)
         assert torch.allclose(got.float(), want.float(), rtol=2**-7, atol=2**-7)
         assert torch.equal(ops.decode(*decode_args(step)[:3], kv_len=step.kv_len), want)
@@ -122,7 +156,7 @@ def calls(device: str, paged: bool) -> dict[str, tuple[Any, ...]]:
         "decode": decode_args(step),
         "decode_lse": (*decode_args(step), workspace),
         "append": (step.k, step.v, *cache),
-        "append_rotary": (*step.rows(), *cache, None, None, None, "bshd", True),
+        "append_rotary": (*step.rows(), *cache, None, None, "bshd", True, step.kv_len.clone()),
         "merge": (o, torch.randn((4, BATCH, Q_HEADS), device=device)),
     }
 
@@ -137,8 +171,8 @@ def test_opcheck(device: str, name: str, paged: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("decode", {"workspace"}),
-        ("decode_lse", {"workspace"}),
+        ("decode", set()),
+        ("decode_lse", set()),
         ("append", {"k_cache", "v_cache", "kv_len", "status"}),
         ("append_rotary", {"k_cache", "v_cache", "kv_len", "status"}),
         ("merge", set()),
@@ -187,6 +221,11 @@ def test_gradients_are_refused(device: str) -> None:
         assert not ops.decode(step.q, step.k_cache, step.v_cache).requires_grad
     o = torch.randn((2, 1, 1, 8), device=device, requires_grad=True)
     with pytest.raises(RuntimeError, match="requires grad"):
+        ops.append_rotary(
+            *(each.detach() for each in step.rows()[:3]), step.cos.requires_grad_(), step.sin,
+            step.k_cache, step.v_cache, step.kv_len,
+        )  # fmt: skip
+    with pytest.raises(RuntimeError, match="requires grad"):
         ops.merge(o, torch.zeros((2, 1, 1), device=device))
 
 
@@ -200,3 +239,31 @@ def test_refusals_say_why(device: str) -> None:
         ops.decode(step.q, step.k_cache, step.v_cache, kv_len=step.kv_len.long())
     with pytest.raises(flashdec.InvalidArgumentError, match="layout is 'x'"):
         ops.decode(step.q, step.k_cache, step.v_cache, layout="x")
+    with pytest.raises(flashdec.InvalidArgumentError, match="v has 0 dimensions"):
+        ops.decode(step.q, step.k_cache, torch.tensor(1.0, device=device))
+    with pytest.raises(flashdec.InvalidArgumentError, match="one of the tensors is None"):
+        ops.decode(step.q, None, step.v_cache)
+
+
+@pytest.mark.parametrize("name", ["k_cache", "kv_len"])
+def test_a_meta_tensor_among_others_is_refused(device: str, name: str) -> None:
+    """PyTorch would trace the call and return memory that nobody has written."""
+    step = make_step(device)
+    setattr(step, name, getattr(step, name).to("meta"))
+    with pytest.raises(RuntimeError, match="is on meta and another on"):
+        ops.decode(step.q, step.k_cache, step.v_cache, kv_len=step.kv_len)
+    with pytest.raises(RuntimeError, match="is on meta and another on"):
+        ops.append(step.k, step.v, step.k_cache, step.v_cache, step.kv_len)
+
+
+def test_autograd_is_told_of_writes(device: str) -> None:
+    step = make_step(device, dtype=torch.float32)
+    weight = torch.ones_like(step.k_cache, requires_grad=True)
+    total = (weight * step.k_cache).sum()
+    ops.append(step.k, step.v, step.k_cache, step.v_cache, step.kv_len, advance=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
+    assert step.kv_len._version > 0
+    with torch.inference_mode():
+        mine = make_step(device)
+        ops.append(mine.k, mine.v, mine.k_cache, mine.v_cache, mine.kv_len)

@@ -42,9 +42,10 @@ def decode(
     page_table : int32 tensor ``[batch, pages]``, optional
         Ids of the pages of each sequence.
     workspace : uint8 tensor, optional
-        Of `make_workspace`: then a run on a GPU takes one launch.  One run at a time.
+        Of `make_workspace`: then a run on a GPU takes one launch, and leaves it as it was.  One
+        run at a time.  On the CPU it is not used.
     scale : float, optional
-        Of the scores; None means ``1 / sqrt(head_dim)``.
+        Of the scores; None or 0 means ``1 / sqrt(head_dim)``.
     layout : {"bshd", "bhsd"}
         The order of the axes of k and v.
     batch_invariant : bool
@@ -71,7 +72,8 @@ def decode(
     Notes
     -----
     Plans are kept by the shapes of the tensors, for each thread; the variables of the environment
-    are read when a plan is made.
+    are read when a plan is made.  The transforms of ``torch.func`` are not supported: they hide
+    that a gradient is wanted, and get zeros.
     """
     given = (q, k, v, kv_len, page_table, workspace, scale, layout, batch_invariant)
     if return_lse:
@@ -115,7 +117,6 @@ def append(
     kv_len: Any,
     *,
     page_table: Any = None,
-    positions: Any = None,
     new_len: Any = None,
     status: Any = None,
     layout: str = "bshd",
@@ -129,8 +130,6 @@ def append(
         As for `flashdec.append`.
     kv_len : int32 tensor ``[batch]``
         Tokens in the cache before; grows with `advance`.
-    positions : None
-        Of `append_rotary` alone.
 
     Raises
     ------
@@ -138,9 +137,14 @@ def append(
         As `flashdec.append`.
     RuntimeError
         If a tensor requires grad where gradients are on.
+
+    Notes
+    -----
+    Under ``torch.compile`` with dynamic shapes give `k_cache` and `v_cache` memory of their own:
+    inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
     torch.ops.flashdec.append.default(
-        k, v, k_cache, v_cache, kv_len, page_table, positions, new_len, status, layout, advance
+        k, v, k_cache, v_cache, kv_len, page_table, new_len, status, layout, advance
     )
 
 
@@ -154,8 +158,8 @@ def append_rotary(
     v_cache: Any,
     kv_len: Any,
     *,
-    page_table: Any = None,
     positions: Any = None,
+    page_table: Any = None,
     new_len: Any = None,
     status: Any = None,
     layout: str = "bshd",
@@ -173,7 +177,7 @@ def append_rotary(
     Returns
     -------
     q_out : tensor like q
-        The rotated queries.
+        The rotated queries; not initialised beyond `new_len`.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def append_rotary(
     """
     return torch.ops.flashdec.append_rotary.default(
         q, k, v, cos, sin, k_cache, v_cache, kv_len,
-        page_table, positions, new_len, status, layout, advance, interleaved,
+        page_table, new_len, status, layout, advance, positions, interleaved,
     )  # fmt: skip
 
 
