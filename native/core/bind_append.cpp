@@ -152,6 +152,13 @@ void check_shapes(uint32_t axes, const AppendArrays& arrays, const flashdec_appe
     refuse(FLASHDEC_INVALID_VALUE, "%s is missing; both are needed",
            x[kCos] == nullptr ? "cos" : "sin");
   if (x[kCos] == nullptr) return;
+  if (a.rotary_dim > a.head_dim)
+    refuse(
+        FLASHDEC_INVALID_VALUE,
+        "cos has %lld columns, one for each pair of elements; rows of k have %lld elements, so it "
+        "must have at most %lld",
+        static_cast<long long>(x[kCos]->shape[1]), static_cast<long long>(a.head_dim),
+        static_cast<long long>(a.head_dim / 2));
   check_shape(kSin, x[kSin], {x[kCos]->shape[0], x[kCos]->shape[1]});
   if (x[kSin]->dtype != x[kCos]->dtype)
     refuse(FLASHDEC_INVALID_VALUE, "sin has elements of type %s and cos %s; they must be the same",

@@ -65,8 +65,8 @@
  * - In one process: nothing but the functions here is exported, and the
  *   library loads on machines that have neither a GPU nor a driver.
  *
- * flashdec_select reads three variables of the environment (and flashdec_merge
- * the last of them):
+ * flashdec_select reads three variables of the environment (flashdec_append the
+ * first and the last of them, flashdec_merge the last):
  *   FLASHDEC_CHECK          1: see rule 8 below; 0, or unset: no such checks
  *   FLASHDEC_ISA            CPU: reference, generic, avx2 or avx512, exactly
  *                           that one; unset: the best that the processor has
@@ -216,7 +216,8 @@ enum flashdec_epilogue {
 
 /* Bits of *args.status; they are OR-ed in and never cleared by the library. */
 enum flashdec_fault {
-  FLASHDEC_FAULT_KV_LEN = 1,  /* some kv_len was outside [0, max_kv_len] */
+  FLASHDEC_FAULT_KV_LEN = 1,  /* some kv_len was outside [0, max_kv_len]; flashdec_append:
+                                  the cache is full, or some new_len outside its range */
   FLASHDEC_FAULT_PAGE = 2,    /* some live page id was outside [0, num_pages) */
   FLASHDEC_FAULT_POSITION = 4 /* flashdec_append: some position was outside [0, max_position) */
 };

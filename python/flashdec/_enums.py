@@ -41,7 +41,11 @@ class Epilogue(enum.IntEnum):
 
 
 class Fault(enum.IntFlag):
-    """Bits of the status word: ``flashdec_fault``."""
+    """Bits of the status word: ``flashdec_fault``.
+
+    KV_LEN: a length outside its range, or a cache that is full.  PAGE: a page id that the cache
+    does not have.  POSITION: a position beyond cos and sin.
+    """
 
     KV_LEN = 1
     PAGE = 2

@@ -59,7 +59,7 @@ def append(
     q_out : array like q, optional
         Where to; may be q itself.  None: a new array.
     cos, sin : array ``[max_position, rotary_dim / 2]``, optional
-        Of the angles; float32 or of the dtype of k.
+        Of the angles, a column for each pair of elements; float32 or of the dtype of k.
     interleaved : bool
         Whether pairs are neighbours (GPT-J), not half of rotary_dim apart (GPT-NeoX, Llama).
     positions : int32 array ``[batch]``, optional
@@ -71,7 +71,9 @@ def append(
     layout : {"bshd", "bhsd"}
         The order of the axes of the cache.
     advance : bool
-        Whether ``kv_len`` grows by the new tokens, on its device.
+        Whether ``kv_len`` grows by the new tokens, on its device.  Layers of a model share their
+        lengths: then only the last one's append grows them, and attention before that is over
+        ``kv_len + tokens``.
     status : int32 or uint32 array ``[1]``, optional
         `Fault` bits are OR-ed in where a sequence could not be appended: its cache is full, or a
         page id or position is outside its range.  Nothing of such a sequence is written but its

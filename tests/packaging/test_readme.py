@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import flashdec
 
@@ -24,8 +25,17 @@ def test_the_python_runs_and_is_right() -> None:
     assert want.any()
     assert (names["lengths"] == 1001).all()
     assert not np.array_equal(names["rotated"], names["q"])
-    whole = flashdec.decode(*(names[name] for name in "qkv"))
+    whole = flashdec.decode(*(names[name] for name in "qkv"), kv_len=names["lengths"])
     assert np.allclose(names["whole"], whole, rtol=2**-9, atol=2**-12)
+
+
+def test_the_pytorch_example_runs() -> None:
+    pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    (example,) = re.findall(r"```\n(import torch\n.*?)```", TEXT, re.S)
+    exec(example, names)
+    assert (names["lengths"] == 1001).all()
+    assert names["o"].shape == (8, 32, 128)
 
 
 def test_links_lead_somewhere() -> None:
