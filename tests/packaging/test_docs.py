@@ -1,0 +1,42 @@
+"""The pages of docs/: their links lead somewhere, and they leave nothing out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from toolchain import ROOT, header_text, without_comments
+
+PAGES = sorted(
+    [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md",
+     ROOT / "native/README.md", *(ROOT / "examples").rglob("*.md")]
+)  # fmt: skip
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that headings of a page have."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    for target, fragment in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]+))?\)", text):
+        found = page.parent / target if target else page
+        assert found.exists(), target
+        if fragment and found.suffix == ".md":
+            assert fragment in anchors(found), f"{target}#{fragment}"
+
+
+def test_every_error_has_its_cause_and_remedy() -> None:
+    declared = without_comments(header_text("flashdec.h"))
+    (statuses,) = re.findall(r"enum flashdec_status \{(.*?)\};", declared, re.S)
+    (faults,) = re.findall(r"enum flashdec_fault \{(.*?)\};", declared, re.S)
+    names = [*re.findall(r"(\w+) =", statuses), *re.findall(r"(\w+) =", faults)]
+    page = (ROOT / "docs/errors.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|(.*)\|$", page, re.M)
+    assert sorted(name for name, *_ in rows) == sorted(set(names) - {"FLASHDEC_SUCCESS"})
+    assert all(cause.strip() or remedy.strip() for _, cause, remedy in rows)
