@@ -31,6 +31,23 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in anchors(found), f"{target}#{fragment}"
 
 
+def run_examples(name: str) -> None:
+    """In their order, in one namespace."""
+    text = (ROOT / "docs" / name).read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert blocks
+    exec("\n".join(blocks), {})
+
+
+def test_the_examples_of_concepts_run() -> None:
+    run_examples("concepts.md")
+
+
+def test_the_examples_of_pytorch_run() -> None:
+    pytest.importorskip("torch")
+    run_examples("pytorch.md")
+
+
 def test_every_error_has_its_cause_and_remedy() -> None:
     declared = without_comments(header_text("flashdec.h"))
     (statuses,) = re.findall(r"enum flashdec_status \{(.*?)\};", declared, re.S)
