@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from toolchain import STRICT, command, compile_program, include_dir
+from toolchain import ROOT, STRICT, command, compile_program, include_dir
 
 HERE = Path(__file__).parent
 
@@ -20,6 +21,14 @@ def test_four_verbs_in_c(standard: str, tmp_path: Path) -> None:
         [HERE / "four_verbs.c"], tmp_path / "four_verbs", standard, [SHORT_INITIALISERS]
     )
     assert command(program) == "18 rows\n"
+
+
+def test_the_program_of_the_docs(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs/c_api.md").read_text(), re.S)
+    source = tmp_path / "step.c"
+    source.write_text(program)
+    built = compile_program([source], tmp_path / "step", "c17", [SHORT_INITIALISERS])
+    assert command(built) == "5 tokens, o = 3\n"
 
 
 def test_arrays_by_dlpack_in_cpp(tmp_path: Path) -> None:
