@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "native"
 PACKAGE = ROOT / "python" / "flashdec"
 
-HEADERS = ("flashdec.h", "flashdec_append.h", "flashdec_merge.h", "flashdec_dlpack.h")
+HEADERS = (
+    "flashdec.h",
+    "flashdec_append.h",
+    "flashdec_merge.h",
+    "flashdec_dlpack.h",
+    "flashdec_torch.h",
+)
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 

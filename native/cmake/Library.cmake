@@ -1,6 +1,6 @@
 # The target flashdecoding: libflashdecoding.so.
 
-set(sources ${FLASHDEC_CORE_SOURCES} ${FLASHDEC_CPU_SOURCES})
+set(sources ${FLASHDEC_CORE_SOURCES} ${FLASHDEC_CPU_SOURCES} ${FLASHDEC_TORCH_SOURCES})
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(FLASHDEC_X86 1)
   list(APPEND sources ${FLASHDEC_X86_SOURCES})

@@ -11,6 +11,7 @@ set(FLASHDEC_CORE_SOURCES
   native/core/bind_merge.cpp
   native/core/build_id.cpp
   native/core/checks.cpp
+  native/core/describe.cpp
   native/core/device.cpp
   native/core/interpreter.cpp
   native/core/plan.cpp
@@ -36,6 +37,18 @@ set(FLASHDEC_CPU_SOURCES
   native/cpu/rows.cpp
   native/cpu/threads.cpp
   native/cpu/tile.cpp)
+
+# PyTorch's operators, without PyTorch.
+set(FLASHDEC_TORCH_SOURCES
+  native/torch/api.cpp
+  native/torch/append.cpp
+  native/torch/attend.cpp
+  native/torch/decode.cpp
+  native/torch/merge.cpp
+  native/torch/methods.cpp
+  native/torch/plans.cpp
+  native/torch/register.cpp
+  native/torch/tensor.cpp)
 
 # One file for each instruction set, with its own flags.
 set(FLASHDEC_X86_SOURCES native/cpu/avx2.cpp native/cpu/avx512.cpp)

@@ -34,6 +34,33 @@ Device devices_for(const Choice& choice, CUstream_st* stream) {
   return device;
 }
 
+struct Selection {
+  Problem problem;
+  Choice choice;
+  Device device;
+};
+
+Selection selection_of(const flashdec_descriptor* desc, const flashdec_preference* preference,
+                       CUstream_st* stream) {
+  Selection made;
+  made.problem = validate(read_struct(desc, "descriptor"));
+  flashdec_preference wishes = {};
+  if (preference != nullptr) wishes = read_struct(preference, "preference");
+  made.choice = validate(wishes);
+  if (stream != nullptr && made.choice.backend == FLASHDEC_BACKEND_ANY)
+    made.choice.backend = FLASHDEC_BACKEND_CUDA;  // a CPU plan would refuse the stream
+  made.device = devices_for(made.choice, stream);
+  return made;
+}
+
+const Kernel& kernel_at(uint32_t index) {
+  const KernelTable table = kernel_table();
+  if (index >= table.count)
+    refuse(FLASHDEC_INVALID_VALUE, "index is %u; the kernel table has the rows 0 to %u", index,
+           table.count - 1);
+  return table.rows[index];
+}
+
 flashdec_kernel_sku describe(const Kernel& kernel, bool batch_invariant) {
   flashdec_kernel_sku sku;
   std::memset(&sku, 0, sizeof(sku));
@@ -71,14 +98,9 @@ flashdec_plan_facts facts_of(const Plan& plan) {
 int32_t flashdec_select(const flashdec_descriptor* desc, const flashdec_preference* preference,
                         CUstream_st* stream, flashdec_plan* plan) {
   return guarded([&] {
-    const Problem problem = validate(read_struct(desc, "descriptor"));
-    flashdec_preference wishes = {};
-    if (preference != nullptr) wishes = read_struct(preference, "preference");
-    Choice choice = validate(wishes);
-    if (stream != nullptr && choice.backend == FLASHDEC_BACKEND_ANY)
-      choice.backend = FLASHDEC_BACKEND_CUDA;  // a CPU plan would refuse the stream
+    const Selection made = selection_of(desc, preference, stream);
     require(plan, "plan");
-    store_plan(make_plan(problem, choice, devices_for(choice, stream)), plan);
+    store_plan(make_plan(made.problem, made.choice, made.device), plan);
   });
 }
 
@@ -143,12 +165,16 @@ const char* flashdec_kernel_name(uint32_t index) {
 }
 
 int32_t flashdec_kernel_info(uint32_t index, flashdec_kernel_sku* sku) {
+  return guarded([&] { write_struct(describe(kernel_at(index), true), sku, "sku"); });
+}
+
+int32_t flashdec_kernel_supports(uint32_t index, const flashdec_descriptor* desc,
+                                 const flashdec_preference* preference, CUstream_st* stream) {
   return guarded([&] {
-    const KernelTable table = kernel_table();
-    if (index >= table.count)
-      refuse(FLASHDEC_INVALID_VALUE, "index is %u; the kernel table has the rows 0 to %u", index,
-             table.count - 1);
-    write_struct(describe(table.rows[index], true), sku, "sku");
+    const Kernel& kernel = kernel_at(index);
+    const Selection made = selection_of(desc, preference, stream);
+    const Refusal why = explain(kernel, made.problem, made.choice, made.device);
+    if (why.code != FLASHDEC_SUCCESS) throw why;
   });
 }
 

@@ -43,18 +43,6 @@ void bind(const Plan& plan, uint32_t axes, const Operand* operands, flashdec_arg
   bind_arrays(plan, axes, arrays, args);
 }
 
-// Lets Python's other threads run meanwhile.
-class WithoutGil {
- public:
-  WithoutGil() : thread_(interpreter().leave_gil()) {}
-  ~WithoutGil() { interpreter().take_gil(thread_); }
-  WithoutGil(const WithoutGil&) = delete;
-  WithoutGil& operator=(const WithoutGil&) = delete;
-
- private:
-  void* thread_;
-};
-
 // The arguments of one call: its arrays, or what the caller has filled in.
 flashdec_args args_of(const flashdec_objects& given, const Plan& plan) {
   if (given.args == nullptr) {

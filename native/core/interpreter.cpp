@@ -7,9 +7,9 @@
 namespace flashdec {
 namespace {
 
-template <class Function>
-void find(Function& target, const char* name) {
-  target = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+template <class Pointer>
+void find(Pointer& target, const char* name) {
+  target = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
   if (target == nullptr)
     refuse(FLASHDEC_INVALID_VALUE,
            "this process has no %s; Python's objects can be read where Python runs only", name);
@@ -21,8 +21,12 @@ Interpreter find_interpreter() {
   find(found.capsule_name, "PyCapsule_GetName");
   find(found.make_int, "PyLong_FromLong");
   find(found.exception, "PyErr_Occurred");
+  find(found.clear_exception, "PyErr_Clear");
+  find(found.number, "PyFloat_AsDouble");
   find(found.leave_gil, "PyEval_SaveThread");
   find(found.take_gil, "PyEval_RestoreThread");
+  find(found.none, "_Py_NoneStruct");
+  find(found.yes, "_Py_TrueStruct");
   return found;
 }
 

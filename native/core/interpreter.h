@@ -9,11 +9,27 @@ struct Interpreter {
   const char* (*capsule_name)(void* capsule);                 // PyCapsule_GetName
   void* (*make_int)(long value);                              // PyLong_FromLong
   void* (*exception)();                                       // PyErr_Occurred
+  void (*clear_exception)();                                  // PyErr_Clear
+  double (*number)(void* value);                              // PyFloat_AsDouble
   void* (*leave_gil)();                                       // PyEval_SaveThread
   void (*take_gil)(void* thread);                             // PyEval_RestoreThread
+  const void* none;                                           // Py_None
+  const void* yes;                                            // Py_True
 };
 
 // Refuses if the process has no Python.
 const Interpreter& interpreter();
+
+// Lets Python's other threads run meanwhile.
+class WithoutGil {
+ public:
+  WithoutGil() : thread_(interpreter().leave_gil()) {}
+  ~WithoutGil() { interpreter().take_gil(thread_); }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  void* thread_;
+};
 
 }  // namespace flashdec

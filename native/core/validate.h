@@ -24,6 +24,10 @@ void validate_workspace(const Plan& plan, const void* workspace, uint64_t bytes)
 Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choice,
                 const Device& device);
 
+// The same, with a sentence also where the row is meant for another dtype or machine.
+Refusal explain(const Kernel& kernel, const Problem& problem, const Choice& choice,
+                const Device& device);
+
 // Whether FLASHDEC_CHECK is 1; read anew at each call.
 bool checks_contents();
 

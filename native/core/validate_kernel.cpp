@@ -100,4 +100,26 @@ Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choi
   return why_not_shape(kernel, problem, choice);
 }
 
+Refusal explain(const Kernel& kernel, const Problem& problem, const Choice& choice,
+                const Device& device) {
+  const Refusal why = why_not(kernel, problem, choice, device);
+  if (why.code == FLASHDEC_SUCCESS || why.text[0] != '\0') return why;
+  const bool cuda = kernel.backend == FLASHDEC_BACKEND_CUDA;
+  if (choice.backend != FLASHDEC_BACKEND_ANY && kernel.backend != choice.backend)
+    return refusal(why.code, "%s runs on %s, which the preference leaves out", kernel.name,
+                   cuda ? "CUDA" : "the CPU");
+  if (kernel.element != problem.element || kernel.aux_element != problem.aux_element)
+    return refusal(why.code, "q has the dtype %s and k %s; %s takes %s and %s",
+                   dtype_name(problem.element), dtype_name(problem.aux_element), kernel.name,
+                   dtype_name(kernel.element), dtype_name(kernel.aux_element));
+  if (!cuda)
+    return refusal(why.code, "the instruction set is %s%s; %s needs %s", isa_name(device.cpu.isa),
+                   device.cpu.forced ? " by FLASHDEC_ISA" : "", kernel.name, isa_name(kernel.isa));
+  if (device.cuda.ordinal < 0)
+    return refusal(why.code, "no GPU is usable here; %s needs one", kernel.name);
+  return refusal(why.code, "the device's compute capability is %d.%d; %s is for %d.%d alone",
+                 device.cuda.arch / 10, device.cuda.arch % 10, kernel.name, kernel.arch / 10,
+                 kernel.arch % 10);
+}
+
 }  // namespace flashdec

@@ -20,6 +20,10 @@ CudaDevice find_device(CUstream_st*, bool required) {
   return {-1, 0, 0, 0, 0};
 }
 
+CudaDevice device_facts(int32_t) {
+  refuse_without_kernels();
+}
+
 void prepare_workspace(void*, uint64_t, int32_t, CUstream_st*) {}
 
 void append(const Append&, CUstream_st*) {

@@ -140,13 +140,18 @@ CudaDevice find_device(CUstream_st* stream, bool required) {
     return {-1, 0, 0, 0, 0};
   }
   const CUcontext context = context_of(stream);
+  return device_facts(context != nullptr ? device_of(context) : 0);
+}
+
+CudaDevice device_facts(int32_t ordinal) {
+  require_device(ordinal);
   CudaDevice device;
-  device.ordinal = context != nullptr ? device_of(context) : 0;
-  device.arch = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device.ordinal) +
-                attribute(cudaDevAttrComputeCapabilityMinor, device.ordinal);
-  device.sm_count = attribute(cudaDevAttrMultiProcessorCount, device.ordinal);
-  device.smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device.ordinal);
-  device.memory_bandwidth = memory_bandwidth(device.ordinal);
+  device.ordinal = ordinal;
+  device.arch = 10 * attribute(cudaDevAttrComputeCapabilityMajor, ordinal) +
+                attribute(cudaDevAttrComputeCapabilityMinor, ordinal);
+  device.sm_count = attribute(cudaDevAttrMultiProcessorCount, ordinal);
+  device.smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal);
+  device.memory_bandwidth = memory_bandwidth(ordinal);
   return device;
 }
 

@@ -13,6 +13,9 @@ namespace flashdec::cuda {
 // refuses with the driver's reason if one is required, else ordinal -1.
 CudaDevice find_device(CUstream_st* stream, bool required);
 
+// Of the device of that number; refuses where there is none.
+CudaDevice device_facts(int32_t ordinal);
+
 constexpr int64_t kSimpleTile = 16;
 constexpr int64_t kSimpleHeads = 4;
 constexpr int64_t kSimpleSmem = 17 * 1024;

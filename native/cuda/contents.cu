@@ -13,30 +13,58 @@
 namespace flashdec::cuda {
 namespace {
 
-void check_pointer_place(const char* name, const void* pointer, int32_t device) {
-  if (pointer == nullptr) return;
+struct Place {
+  const char* name;
+  const void* pointer;
+};
+
+void check_place(const Place& given, int32_t device) {
+  if (given.pointer == nullptr) return;
   cudaPointerAttributes place;
-  check(cudaPointerGetAttributes(&place, pointer), "cudaPointerGetAttributes");
+  check(cudaPointerGetAttributes(&place, given.pointer), "cudaPointerGetAttributes");
   if (place.type != cudaMemoryTypeDevice && place.type != cudaMemoryTypeManaged)
-    refuse(FLASHDEC_WRONG_DEVICE, "%s is host memory at %p; the work runs on CUDA device %d", name,
-           pointer, device);
+    refuse(FLASHDEC_WRONG_DEVICE, "%s is host memory at %p; the work runs on CUDA device %d",
+           given.name, given.pointer, device);
   if (place.type == cudaMemoryTypeDevice && place.device != device)
     refuse(FLASHDEC_WRONG_DEVICE, "%s is memory of CUDA device %d; the work runs on device %d",
-           name, place.device, device);
+           given.name, place.device, device);
 }
 
 void check_pointers(const Launch& launch) {
   const Operands& x = launch.operands;
-  const int32_t device = launch.plan.device;
-  check_pointer_place("q", x.q, device);
-  check_pointer_place("k", x.k, device);
-  check_pointer_place("v", x.v, device);
-  check_pointer_place("o", x.o, device);
-  check_pointer_place("lse", x.lse, device);
-  check_pointer_place("kv_len", x.kv_len, device);
-  check_pointer_place("page_table", x.page_table, device);
-  check_pointer_place("status", x.status, device);
-  check_pointer_place("workspace", launch.workspace.base, device);
+  const Place places[] = {
+      {"q", x.q},
+      {"k", x.k},
+      {"v", x.v},
+      {"o", x.o},
+      {"lse", x.lse},
+      {"kv_len", x.kv_len},
+      {"page_table", x.page_table},
+      {"status", x.status},
+      {"workspace", launch.workspace.base},
+  };
+  for (const Place& each : places)
+    check_place(each, launch.plan.device);
+}
+
+void check_pointers(const Append& a) {
+  const Place places[] = {
+      {"q", a.q},
+      {"q_out", a.q_out},
+      {"k", a.k},
+      {"v", a.v},
+      {"k_cache", a.k_cache},
+      {"v_cache", a.v_cache},
+      {"kv_len", a.kv_len},
+      {"new_len", a.new_len},
+      {"positions", a.positions},
+      {"page_table", a.page_table},
+      {"cos", a.cos},
+      {"sin", a.sin},
+      {"status", a.status},
+  };
+  for (const Place& each : places)
+    check_place(each, a.device);
 }
 
 void check_prepared(const Launch& launch) {
@@ -83,22 +111,6 @@ void refuse_capture(cudaStream_t stream) {
     refuse(
         FLASHDEC_CUDA_ERROR,
         "the stream is capturing a graph; FLASHDEC_CHECK=1 synchronises, which a capture forbids");
-}
-
-void check_pointers(const Append& a) {
-  check_pointer_place("q", a.q, a.device);
-  check_pointer_place("q_out", a.q_out, a.device);
-  check_pointer_place("k", a.k, a.device);
-  check_pointer_place("v", a.v, a.device);
-  check_pointer_place("k_cache", a.k_cache, a.device);
-  check_pointer_place("v_cache", a.v_cache, a.device);
-  check_pointer_place("kv_len", a.kv_len, a.device);
-  check_pointer_place("new_len", a.new_len, a.device);
-  check_pointer_place("positions", a.positions, a.device);
-  check_pointer_place("page_table", a.page_table, a.device);
-  check_pointer_place("cos", a.cos, a.device);
-  check_pointer_place("sin", a.sin, a.device);
-  check_pointer_place("status", a.status, a.device);
 }
 
 }  // namespace

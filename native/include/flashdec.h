@@ -460,6 +460,14 @@ FLASHDEC_API const char* flashdec_kernel_name(uint32_t index);
 /* The identity of row `index`; FLASHDEC_INVALID_VALUE past the end. */
 FLASHDEC_API int32_t flashdec_kernel_info(uint32_t index, flashdec_kernel_sku* sku);
 
+/*
+ * Whether flashdec_select could choose row `index` for this problem, with this preference, here;
+ * otherwise the status and the sentence that say why not.  It chooses the first row that it could.
+ */
+FLASHDEC_API int32_t flashdec_kernel_supports(uint32_t index, const flashdec_descriptor* desc,
+                                              const flashdec_preference* preference,
+                                              struct CUstream_st* stream);
+
 /* -------------------------------------------------------------------------
  * Versions and errors
  * ---------------------------------------------------------------------- */

@@ -157,6 +157,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_kernel_count": (c_uint32, []),
     "flashdec_kernel_name": (c_char_p, [c_uint32]),
     "flashdec_kernel_info": (c_int32, [c_uint32, c_void_p]),
+    "flashdec_kernel_supports": (c_int32, [c_uint32, c_void_p, c_void_p, c_void_p]),
     "flashdec_version": (c_char_p, []),
     "flashdec_abi_version": (c_uint32, []),
     "flashdec_status_string": (c_char_p, [c_int32]),
@@ -168,6 +169,9 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_run_objects": (c_int32, [c_void_p]),
     "flashdec_run_method": (py_object, [py_object, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
+    "flashdec_torch_register": (c_int32, []),
+    "flashdec_torch_decode_method": (py_object, [py_object, c_void_p, c_int64]),
+    "flashdec_torch_append_method": (py_object, [py_object, c_void_p, c_int64]),
 }
 
 # These call back into Python's objects, so they keep the GIL.
@@ -179,6 +183,8 @@ _WITH_GIL = frozenset(
         "flashdec_run_objects",
         "flashdec_run_method",
         "flashdec_read_object",
+        "flashdec_torch_append_method",
+        "flashdec_torch_decode_method",
     }
 )
 
@@ -200,6 +206,7 @@ sku = bind("flashdec_sku")
 plan_info = bind("flashdec_plan_info")
 kernel_count = bind("flashdec_kernel_count")
 kernel_info = bind("flashdec_kernel_info")
+kernel_supports = bind("flashdec_kernel_supports")
 version = bind("flashdec_version")
 abi_version = bind("flashdec_abi_version")
 status_string = bind("flashdec_status_string")

@@ -130,12 +130,18 @@ class CMethodDef(ctypes.Structure):  # PyMethodDef
     ]
 
 
-_METH_NOARGS = 4
-_CAPSULE_NAME = b"flashdec_objects"  # not copied by the capsules, so it stays
+METH_NOARGS, METH_FASTCALL = 4, 0x80
 
-_run_method = CMethodDef(
-    b"run", ctypes.cast(bind("flashdec_run_method"), c_void_p), _METH_NOARGS, None
-)
+# Neither the definitions nor the names of capsules are copied, so they stay.
+_OBJECTS_NAME, _READER_NAME = b"flashdec_objects", b"flashdec_object_reader"
+
+
+def method_of(name: str, flags: int) -> CMethodDef:
+    """Make the definition of a method of Python from a function of the library."""
+    return CMethodDef(name.encode(), ctypes.cast(bind(name), c_void_p), flags, None)
+
+
+_run_method = method_of("flashdec_run_method", METH_NOARGS)
 
 
 def _python(name: str, result: Any, *arguments: Any) -> Any:
@@ -147,9 +153,7 @@ def _python(name: str, result: Any, *arguments: Any) -> Any:
 
 _new_capsule = _python("PyCapsule_New", py_object, c_void_p, c_char_p, c_void_p)
 _capsule_pointer = _python("PyCapsule_GetPointer", c_void_p, py_object, c_char_p)
-_new_function = _python(
-    "PyCFunction_NewEx", py_object, POINTER(CMethodDef), py_object, c_void_p
-)  # the definition is not copied either
+_new_function = _python("PyCFunction_NewEx", py_object, POINTER(CMethodDef), py_object, c_void_p)
 
 
 def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = None) -> Any:
@@ -173,8 +177,16 @@ def make_run(objects: Any) -> Callable[[], int]:
     Python calls it as it calls its own built-in functions: to go through ctypes costs 0.4 µs more.
     Whoever calls it keeps the structure alive.
     """
-    capsule = _new_capsule(address(objects), _CAPSULE_NAME, None)
+    capsule = _new_capsule(address(objects), _OBJECTS_NAME, None)
     function: Callable[[], int] = _new_function(_run_method, capsule, None)
+    return function
+
+
+def make_method(method: CMethodDef, reader: int) -> Callable[..., int]:
+    """Make a function of a method that reads objects by the reader of that address."""
+    function: Callable[..., int] = _new_function(
+        method, _new_capsule(reader, _READER_NAME, None), None
+    )
     return function
 
 

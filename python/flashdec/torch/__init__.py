@@ -8,6 +8,7 @@ requires grad is refused where gradients are on.
 from __future__ import annotations
 
 from flashdec.torch import _needs  # noqa: F401  # comes first
+from flashdec.torch.cache import KVCache
 from flashdec.torch.functions import append, append_rotary, decode, make_workspace, merge
 
-__all__ = ["append", "append_rotary", "decode", "make_workspace", "merge"]
+__all__ = ["KVCache", "append", "append_rotary", "decode", "make_workspace", "merge"]

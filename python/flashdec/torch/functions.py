@@ -6,8 +6,15 @@ from typing import Any
 
 import torch
 
-from flashdec.torch import operators  # noqa: F401  # defines them
-from flashdec.torch.runner import workspace_for
+from flashdec._enums import Backend
+from flashdec.decode import describe_problem
+from flashdec.errors import InvalidArgumentError
+from flashdec.torch import (
+    direct,
+    operators,  # noqa: F401  # defines them
+)
+from flashdec.torch._plans import as_current, select
+from flashdec.workspace import Workspace
 
 __all__ = ["append", "append_rotary", "decode", "make_workspace", "merge"]
 
@@ -64,10 +71,9 @@ def decode(
 
     Raises
     ------
-    InvalidArgumentError, UnsupportedError, DeviceError
-        As `flashdec.decode`.
     RuntimeError
-        If q, k or v requires grad where gradients are on.
+        Where `flashdec.decode` raises, with the same sentence, and if q, k or v requires grad where
+        gradients are on.
 
     Notes
     -----
@@ -75,7 +81,15 @@ def decode(
     are read when a plan is made.  The transforms of ``torch.func`` are not supported: they hide
     that a gradient is wanted, and get zeros.
     """
-    given = (q, k, v, kv_len, page_table, workspace, scale, layout, batch_invariant)
+    bhsd = _heads_first(layout)
+    own_scratch = workspace is None and q.is_cuda  # the operator's to allocate
+    if not (return_lse or own_scratch) and direct.is_open(q, k, v):
+        o = direct.empty_like(q)
+        if not direct.decode(
+            q, k, v, o, None, kv_len, page_table, workspace, scale, bhsd, batch_invariant, False
+        ):
+            return o
+    given = (q, k, v, kv_len, page_table, workspace, scale, bhsd, batch_invariant)
     if return_lse:
         return torch.ops.flashdec.decode_lse.default(*given, base2)
     return torch.ops.flashdec.decode.default(*given)
@@ -106,7 +120,11 @@ def make_workspace(
     workspace : uint8 tensor
         Empty where none is needed.
     """
-    return workspace_for(q, k, v, page_table, scale, layout, batch_invariant)
+    desc = describe_problem(q, k, v, q, page_table, layout, scale)
+    plan = select(desc, q.device, batch_invariant)
+    with as_current(q.device):
+        made = None if plan.backend is Backend.CPU else Workspace.allocate(plan, q)
+    return torch.empty(0, dtype=torch.uint8, device=q.device) if made is None else made.owner
 
 
 def append(
@@ -133,18 +151,25 @@ def append(
 
     Raises
     ------
-    InvalidArgumentError, DeviceError
-        As `flashdec.append`.
     RuntimeError
-        If a tensor requires grad where gradients are on.
+        Where `flashdec.append` raises, with the same sentence, and if a tensor requires grad where
+        gradients are on.
 
     Notes
     -----
     Under ``torch.compile`` with dynamic shapes give `k_cache` and `v_cache` memory of their own:
     inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
+    bhsd = _heads_first(layout)
+    if direct.is_open(k, v, k_cache, v_cache):
+        direct.tell_of_writes(k_cache, v_cache, kv_len, status)
+        if not direct.append(
+            k, v, k_cache, v_cache, kv_len, None, None, None, None, None, new_len, page_table,
+            status, bhsd, advance, False,
+        ):  # fmt: skip
+            return
     torch.ops.flashdec.append.default(
-        k, v, k_cache, v_cache, kv_len, page_table, new_len, status, layout, advance
+        k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance
     )
 
 
@@ -181,12 +206,21 @@ def append_rotary(
 
     Raises
     ------
-    InvalidArgumentError, DeviceError, RuntimeError
+    RuntimeError
         As `append`.
     """
+    bhsd = _heads_first(layout)
+    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache):
+        out = direct.empty_like(q)
+        direct.tell_of_writes(k_cache, v_cache, kv_len, status)
+        if not direct.append(
+            k, v, k_cache, v_cache, kv_len, q, out, cos, sin, positions, new_len, page_table,
+            status, bhsd, advance, interleaved,
+        ):  # fmt: skip
+            return out
     return torch.ops.flashdec.append_rotary.default(
         q, k, v, cos, sin, k_cache, v_cache, kv_len,
-        page_table, new_len, status, layout, advance, positions, interleaved,
+        page_table, new_len, status, bhsd, advance, positions, interleaved,
     )  # fmt: skip
 
 
@@ -209,8 +243,16 @@ def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
 
     Raises
     ------
-    InvalidArgumentError, DeviceError, RuntimeError
+    RuntimeError
         As `append`.
     """
     merged: tuple[Any, Any] = torch.ops.flashdec.merge.default(o, lse, base2)
     return merged
+
+
+def _heads_first(layout: str) -> bool:
+    if layout == "bshd":
+        return False
+    if layout == "bhsd":
+        return True
+    raise InvalidArgumentError(f'layout is {layout!r}; it must be "bshd" or "bhsd"')

@@ -1,0 +1,71 @@
+/*
+ * flashdec_torch.h - decode, append and merge as operators of PyTorch.
+ *
+ * Copyright 2026 The flashdec authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * For programs in which PyTorch (2.10 and later) is loaded, from C++, Rust or
+ * Python.  The library does not link to it: the functions of PyTorch's stable C
+ * ABI are looked up in the process, and these four that the ABI has no word for:
+ * c10::TensorImpl::requires_grad, c10::InferenceMode::is_enabled,
+ * at::native::is_inference, torch::autograd::impl::bump_version.
+ *
+ * The operators, for the dispatch keys CPU and CUDA:
+ *
+ *   flashdec::decode(Tensor q, Tensor k, Tensor v, Tensor? kv_len=None,
+ *       Tensor? page_table=None, Tensor? workspace=None, float? scale=None,
+ *       bool bhsd=False, bool batch_invariant=False) -> Tensor
+ *   flashdec::decode_lse(... the same, bool base2=False) -> (Tensor, Tensor)
+ *   flashdec::append(Tensor k, Tensor v, Tensor(a!) k_cache, Tensor(b!) v_cache,
+ *       Tensor(c!) kv_len, Tensor? page_table=None, Tensor? new_len=None,
+ *       Tensor(d!)? status=None, bool bhsd=False, bool advance=False) -> ()
+ *   flashdec::append_rotary(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin,
+ *       ... from k_cache as append, Tensor? positions=None,
+ *       bool interleaved=False) -> Tensor
+ *   flashdec::merge(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)
+ *
+ * Shapes and types are those of flashdec_dlpack.h; bhsd tells the order of the
+ * axes of the cache (flashdec_axes).  Results are new tensors, rows side by
+ * side: o [batch, q_heads, head_dim_v] and lse float32 [batch, q_heads];
+ * rotated queries like q.  workspace is uint8, of one axis or more, contiguous,
+ * prepared by flashdec_workspace_prepare or filled with 0xff, for one run at a
+ * time; the CPU does not use it.  Work is enqueued on the device's current
+ * stream.  A refusal is a c10::Error (in Python: RuntimeError) with the sentence
+ * of flashdec_last_error; a tensor that requires grad is refused where gradients
+ * are on.
+ */
+#ifndef FLASHDEC_TORCH_H
+#define FLASHDEC_TORCH_H
+
+#include "flashdec.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Defines the operators.  To be called once in a process, after PyTorch has been
+ * loaded.  FLASHDEC_UNSUPPORTED where it has not, or lacks a function.
+ */
+FLASHDEC_API int32_t flashdec_torch_register(void);
+
+/*
+ * Two of the kernels as methods of Python (PyCFunctions of METH_FASTCALL),
+ * which take half the time that PyTorch's dispatcher does.  self is a PyCapsule
+ * named "flashdec_object_reader" of a flashdec_object_reader with PyTorch's
+ * exchange table; absent arguments are None.  Results are written where the
+ * caller says, and nobody looks at gradients or tells autograd of writes.
+ * Returns a new int, the status.
+ */
+
+/* The first seven of flashdec_operand, workspace, scale, bhsd, batch_invariant, base2.  On a GPU
+   workspace must be given where the plan needs one. */
+FLASHDEC_API void* flashdec_torch_decode_method(void* self, void* const* arguments, int64_t count);
+
+/* flashdec_append_operand's, bhsd, advance, interleaved. */
+FLASHDEC_API void* flashdec_torch_append_method(void* self, void* const* arguments, int64_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FLASHDEC_TORCH_H */

@@ -1,0 +1,229 @@
+"""A cache of a model's layers does what its tensors, taken one by one, would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from decode_step import ops, torch
+
+import flashdec
+
+LAYERS, BATCH, CAPACITY, Q_HEADS, KV_HEADS, DIM, PAGE = 2, 3, 70, 4, 2, 64, 16
+kinds = pytest.mark.parametrize(
+    ("page_size", "layout"), [(0, "bshd"), (0, "bhsd"), (PAGE, "bshd"), (PAGE, "bhsd")]
+)
+pages_or_not = pytest.mark.parametrize("page_size", [0, PAGE])
+
+
+def make(device: str, page_size: int = PAGE, **more: Any) -> Any:
+    shape = {
+        "layers": LAYERS, "batch": BATCH, "capacity": CAPACITY, "q_heads": Q_HEADS,
+        "kv_heads": KV_HEADS, "head_dim": DIM, "dtype": torch.float32, "device": device,
+    }  # fmt: skip
+    return ops.KVCache(**{**shape, "page_size": page_size, **more})
+
+
+class Model:
+    """Rows that depend on the sequence's own past alone, and what attention over them must be."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.past: list[list[tuple[Any, Any]]] = [[] for _ in range(BATCH)]
+        self.draw = torch.Generator().manual_seed(3)
+
+    def rows(self, tokens: int, heads: int) -> Any:
+        shape = (BATCH, tokens, heads, DIM) if tokens > 1 else (BATCH, heads, DIM)
+        return torch.randn(shape, generator=self.draw).to(self.device)
+
+    def step(self, cache: Any, counts: list[int] | None = None) -> None:
+        """Append so many tokens (default: 1 each) to both layers, and check attention over them."""
+        tokens = max(counts or [1])
+        cache.extend(1 if counts is None else counts)
+        new_len = None
+        if counts is not None:
+            new_len = torch.tensor(counts, dtype=torch.int32, device=self.device)
+        k, v = self.rows(tokens, KV_HEADS), self.rows(tokens, KV_HEADS)
+        for layer in range(LAYERS):
+            cache.append(layer, k + layer, v + layer, new_len=new_len)
+        for b in range(BATCH):
+            for t in range(1 if counts is None else counts[b]):
+                at = (b, t) if tokens > 1 else b
+                self.past[b].append((k[at], v[at]))
+        self.check(cache)
+
+    def check(self, cache: Any) -> None:
+        q = self.rows(1, Q_HEADS)
+        assert cache.kv_len.tolist() == [len(each) for each in self.past]
+        for layer in range(LAYERS):
+            o = cache.decode(layer, q)
+            for b, past in enumerate(self.past):
+                if not past:
+                    assert (o[b] == 0).all()
+                    continue
+                k, v = (torch.stack(each)[None] + layer for each in zip(*past, strict=True))
+                want = flashdec.decode(q[b : b + 1], k, v)[0]
+                assert torch.allclose(o[b], want, rtol=1e-5, atol=1e-5), (layer, b)
+
+
+@kinds
+def test_steps(device: str, page_size: int, layout: str) -> None:
+    model, cache = Model(device), make(device, page_size, layout=layout)
+    for _ in range(PAGE + 2):
+        model.step(cache)
+    model.step(cache, [3, 0, 40])
+    model.step(cache)
+
+
+@pages_or_not
+def test_sequences_are_dropped_and_begin_anew(device: str, page_size: int) -> None:
+    model, cache = Model(device), make(device, page_size)
+    model.step(cache, [40, 20, 5])
+    cache.drop([0, 2])
+    model.past[0], model.past[2] = [], []
+    model.check(cache)
+    model.step(cache, [7, 1, 0])
+    model.step(cache)
+
+
+@pages_or_not
+@pytest.mark.parametrize("sources", [[2, 0, 1], [1, 1, 0], [0, 0, 0], [2, 2, 1], [0, 1, 2]])
+def test_reorder(device: str, page_size: int, sources: list[int]) -> None:
+    model, cache = Model(device), make(device, page_size)
+    model.step(cache, [33, 16, 5])
+    for _ in range(2):
+        cache.reorder(sources)
+        model.past = [list(model.past[source]) for source in sources]
+        model.check(cache)
+        for _ in range(14):
+            model.step(cache)
+
+
+def test_pages_are_shared_and_come_back() -> None:
+    model, cache = Model("cpu"), make("cpu", num_pages=9)
+    model.step(cache, [33, 16, 5])
+    assert cache.free_pages == 9 - 3 - 1 - 1
+    cache.reorder([0, 0, 0])
+    model.past = [list(model.past[0]) for _ in range(3)]
+    assert cache.free_pages == 9 - 2 - 3  # two full ones that all share, and one each
+    model.step(cache)
+    cache.drop([0, 2])
+    assert cache.free_pages == 9 - 3
+    cache.drop([1])
+    assert cache.free_pages == 9
+
+
+def test_memory_is_where_it_was(device: str) -> None:
+    model, cache = Model(device), make(device)
+    tensors = [*cache.k, *cache.v, cache.kv_len, cache.start, cache.page_table, cache.workspace]
+    before = [each.data_ptr() for each in tensors]
+    model.step(cache, [33, 16, 5])
+    cache.reorder([0, 0, 1])
+    cache.drop([1])
+    after = [*cache.k, *cache.v, cache.kv_len, cache.start, cache.page_table, cache.workspace]
+    assert [each.data_ptr() for each in after] == before
+
+
+def test_rotary(device: str) -> None:
+    cache, by_hand = make(device), make(device)
+    model = Model(device)
+    cos, sin = model.rows(1, 1).new_ones((CAPACITY, DIM // 2)) * 0.6, 0.8
+    sin = torch.full_like(cos, sin)
+    q, k, v = model.rows(1, Q_HEADS), model.rows(1, KV_HEADS), model.rows(1, KV_HEADS)
+    cache.extend()
+    by_hand.extend()
+    got = cache.append_rotary(1, q, k, v, cos, sin)
+    want = ops.append_rotary(
+        q, k, v, cos, sin, by_hand.k[1], by_hand.v[1], by_hand.start, page_table=by_hand.page_table
+    )
+    assert torch.equal(got, want)
+    assert torch.equal(cache.k[1], by_hand.k[1])
+    o, lse = cache.decode(1, got, return_lse=True, base2=True)
+    assert o.shape == q.shape
+    assert lse.shape == (BATCH, Q_HEADS)
+
+
+def test_refusals_change_nothing() -> None:
+    model, cache = Model("cpu"), make("cpu", num_pages=4)
+    model.step(cache, [33, 16, 0])
+    reserved, free = list(cache.reserved), cache.free_pages
+    for call, words in (
+        (lambda: cache.extend([38, 0, 0]), "sequence 0 would have 71 tokens; the capacity is 70"),
+        (lambda: cache.extend([0, 1, 0]), "1 more pages are needed and 0 of 4 are free"),
+        (lambda: cache.reorder([0, 0, 1]), "1 more pages are needed and 0 of 4 are free"),
+        (lambda: cache.reorder([0, 1]), "sources has 2 numbers; it must have 3"),
+        (lambda: cache.reorder([0, 1, 3]), "sequence 3 is not there; they are numbered 0 to 2"),
+        (lambda: cache.drop([0, -1]), "sequence -1 is not there"),
+        (lambda: cache.reserve([1, 1]), r"tokens is \[1, 1\]; it must have one number"),
+        (lambda: cache.reserve(-1), "of 0 or more"),
+    ):
+        with pytest.raises(flashdec.InvalidArgumentError, match=words):
+            call()
+        assert (cache.reserved, cache.free_pages) == (reserved, free)
+    model.check(cache)
+    cache.advance(20)
+    with pytest.raises(flashdec.InvalidArgumentError, match="has 53 tokens and room for 33"):
+        cache.reorder([0, 1, 2])
+
+
+def test_what_was_not_reserved_is_nan_and_written_nowhere(device: str) -> None:
+    model, cache = Model(device), make(device)
+    cache.advance()
+    before = [each.clone() for each in cache.k]
+    cache.append(0, model.rows(1, KV_HEADS), model.rows(1, KV_HEADS))
+    assert torch.equal(cache.k[0], before[0])
+    assert torch.isnan(cache.decode(0, model.rows(1, Q_HEADS))).all()
+
+
+@pages_or_not
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_as_one_graph(device: str, page_size: int, backend: str) -> None:
+    torch._dynamo.reset()
+
+    def attend(cache: Any, q: Any, k: Any, v: Any) -> Any:
+        cache.advance()
+        for layer in range(LAYERS):
+            cache.append(layer, k, v)
+            q = cache.decode(layer, q) + 1
+        return q
+
+    compiled = torch.compile(attend, fullgraph=True, backend=backend)
+    got, want = make(device, page_size), make(device, page_size)
+    model = Model(device)
+    with torch.no_grad():
+        for _ in range(PAGE + 1):
+            q, k, v = model.rows(1, Q_HEADS), model.rows(1, KV_HEADS), model.rows(1, KV_HEADS)
+            for cache in (got, want):
+                cache.reserve()
+            assert torch.equal(compiled(got, q, k, v), attend(want, q, k, v))
+    assert torch.equal(got.kv_len, want.kv_len)
+
+
+@pytest.mark.cuda
+@pages_or_not
+def test_a_graph_is_replayed_while_the_cache_grows(page_size: int) -> None:
+    cache, want = make("cuda", page_size), make("cuda", page_size)
+    model = Model("cuda")
+    q, k, v = model.rows(1, Q_HEADS), model.rows(1, KV_HEADS), model.rows(1, KV_HEADS)
+
+    def attend(cache: Any) -> Any:
+        cache.advance()
+        for layer in range(LAYERS):
+            cache.append(layer, k, v)
+            o = cache.decode(layer, q)
+        return o
+
+    for each in (cache, want):
+        each.reserve()
+        attend(each)  # what is lazy happens here
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        o = attend(cache)
+    for turn in range(2 * PAGE):
+        k.add_(0.01)
+        v.add_(0.01 * turn)
+        cache.reserve()
+        want.reserve()
+        graph.replay()
+        assert torch.equal(o, attend(want))
+    assert cache.kv_len.tolist() == [2 * PAGE + 1] * BATCH
