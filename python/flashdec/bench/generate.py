@@ -1,0 +1,198 @@
+"""Tokens per second of a model of transformers, whose attention is flashdec's or SDPA's.
+
+Models have the shape of a real one and random weights; caches are filled with random rows, as if a
+prompt of that length had been read.  What is measured is the decode step: forward pass and choice of
+the likeliest token.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from flashdec.errors import InvalidArgumentError
+
+__all__ = ["CONTENDERS", "SHAPES", "GenerateLine", "GenerateResult", "lines_for", "measure_generate"]
+
+CONTENDERS = ("fdec", "sdpa")
+_CACHE_BYTES = 20e9  # fewer layers where the whole model's cache would be larger
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "cuda": {  # Llama-3-8B
+        "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "max_position_embeddings": 1 << 17,
+    },
+    "cpu": {  # SmolLM2-135M
+        "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
+        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "max_position_embeddings": 1 << 16,
+    },
+}  # fmt: skip
+"""By device: the configurations of the models that are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateLine:
+    """A decode step that is measured.
+
+    Attributes
+    ----------
+    batch, context : int
+        Sequences, and tokens in the cache of each.
+    cache : str
+        "dynamic", which transformers copies at every step, or "static".
+    compiled : bool
+        Whether the forward pass is compiled, on a GPU into a CUDA graph.
+    """
+
+    batch: int
+    context: int
+    cache: str
+    compiled: bool
+
+    def __str__(self) -> str:
+        how = "compiled" if self.compiled else "eager"
+        return f"{self.batch} x {self.context}, {self.cache} cache, {how}"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateResult:
+    """What was measured: seconds of a step, by contender.
+
+    Attributes
+    ----------
+    line : GenerateLine
+        What.
+    layers : int
+        Of the model; fewer than the shape's where the cache would not fit.
+    seconds : dict of str to float
+        Medians.
+    """
+
+    line: GenerateLine
+    layers: int
+    seconds: dict[str, float]
+
+    def tokens_per_second(self, name: str) -> float:
+        """Return new tokens a second, of all sequences."""
+        return self.line.batch / self.seconds[name]
+
+
+def lines_for(device: str) -> list[GenerateLine]:
+    """Return what is measured: batch 1 and 32, 1k and 32k tokens, both caches."""
+    sizes = [(1, 1024), (32, 1024), (1, 32768), (32, 32768)]
+    if device == "cpu":
+        sizes = [(1, 1024), (8, 1024), (1, 8192)]
+    ways = [("dynamic", False), ("static", False)]
+    if device == "cuda":
+        ways.append(("static", True))
+    return [GenerateLine(*size, *way) for size in sizes for way in ways]
+
+
+def _layers(line: GenerateLine, shape: dict[str, Any]) -> int:
+    row = shape["hidden_size"] // shape["num_attention_heads"] * shape["num_key_value_heads"]
+    layer = line.batch * line.context * row * 2 * 2
+    return max(1, min(shape["num_hidden_layers"], int(_CACHE_BYTES / layer)))
+
+
+def measure_generate(line: GenerateLine, device: str, steps: int = 24) -> GenerateResult:
+    """Measure one line, each contender with the same weights and cache.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no such device.
+    """
+    if device not in SHAPES:
+        raise InvalidArgumentError(f"device is {device!r}; models are measured on cpu and cuda")
+    import torch
+
+    import flashdec.hf
+
+    flashdec.hf.register()
+    shape = SHAPES[device]
+    layers = _layers(line, shape)
+    model = _model(torch, {**shape, "num_hidden_layers": layers}, device)
+    result = GenerateResult(line, layers, {})
+    for name in CONTENDERS:
+        model.set_attn_implementation(name)
+        seconds = _measure(torch, model, line, device, steps)
+        result = replace(result, seconds={**result.seconds, name: seconds})
+    return result
+
+
+def _model(torch: Any, shape: dict[str, Any], device: str) -> Any:
+    """Make a model without waiting for its initialisation."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(**shape)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    model = model.to(torch.bfloat16).to_empty(device=device).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.02)
+        rotary = model.model.rotary_emb
+        rotary.inv_freq.copy_(rotary.rope_init_fn(config, torch.device(device))[0] if hasattr(
+            rotary, "rope_init_fn") else _inverse_frequencies(torch, config, device))
+    return model
+
+
+def _inverse_frequencies(torch: Any, config: Any, device: str) -> Any:
+    dim = config.hidden_size // config.num_attention_heads
+    return 10000.0 ** (-torch.arange(0, dim, 2, device=device).float() / dim)
+
+
+def _cache(torch: Any, model: Any, line: GenerateLine, room: int, device: str) -> Any:
+    from transformers import DynamicCache, StaticCache
+
+    config = model.config
+    dim = config.hidden_size // config.num_attention_heads
+    shape = (line.batch, config.num_key_value_heads, line.context, dim)
+    made = (
+        DynamicCache(config=config)
+        if line.cache == "dynamic"
+        else StaticCache(config=config, max_cache_len=line.context + room)
+    )
+    for layer in range(config.num_hidden_layers):
+        k, v = (torch.randn(shape, dtype=torch.bfloat16, device=device) for _ in "kv")
+        made.update(k, v, layer)
+    return made
+
+
+def _measure(torch: Any, model: Any, line: GenerateLine, device: str, steps: int) -> float:
+    """Return the median seconds of a step."""
+    warm = 6
+    with torch.no_grad():
+        cache = _cache(torch, model, line, warm + steps + 2, device)
+        torch._dynamo.reset()
+        forward: Callable[..., Any] = model.forward
+        if line.compiled:
+            forward = torch.compile(forward, fullgraph=True, mode="reduce-overhead")
+        ids = torch.ones((line.batch, 1), dtype=torch.long, device=device)
+        times = []
+        for turn in range(warm + steps):
+            _finish(torch, device)
+            start = perf_counter()
+            place = torch.full((1, 1), line.context + turn, dtype=torch.long, device=device)
+            logits = forward(input_ids=ids, position_ids=place, past_key_values=cache).logits
+            ids = logits[:, -1:].argmax(-1)
+            _finish(torch, device)
+            if turn >= warm:
+                times.append(perf_counter() - start)
+    del cache, forward
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    return median(times)
+
+
+def _finish(torch: Any, device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
