@@ -1,13 +1,14 @@
 """Tokens per second of a model of transformers, whose attention is flashdec's or SDPA's.
 
-Models have the shape of a real one and random weights; caches are filled with random rows, as if a
-prompt of that length had been read.  What is measured is the decode step: forward pass and choice of
-the likeliest token.
+Models have the shape of a real one and random weights; caches are filled with random rows, as if
+a prompt of that length had been read.  What is measured is the decode step: the forward pass and
+the choice of the likeliest token.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
@@ -16,7 +17,14 @@ from typing import Any
 
 from flashdec.errors import InvalidArgumentError
 
-__all__ = ["CONTENDERS", "SHAPES", "GenerateLine", "GenerateResult", "lines_for", "measure_generate"]
+__all__ = [
+    "CONTENDERS",
+    "SHAPES",
+    "GenerateLine",
+    "GenerateResult",
+    "lines_for",
+    "measure_generate",
+]
 
 CONTENDERS = ("fdec", "sdpa")
 _CACHE_BYTES = 20e9  # fewer layers where the whole model's cache would be larger
@@ -96,8 +104,9 @@ def lines_for(device: str) -> list[GenerateLine]:
 
 def _layers(line: GenerateLine, shape: dict[str, Any]) -> int:
     row = shape["hidden_size"] // shape["num_attention_heads"] * shape["num_key_value_heads"]
-    layer = line.batch * line.context * row * 2 * 2
-    return max(1, min(shape["num_hidden_layers"], int(_CACHE_BYTES / layer)))
+    layer: int = line.batch * line.context * row * 2 * 2
+    most: int = shape["num_hidden_layers"]
+    return max(1, min(most, int(_CACHE_BYTES / layer)))
 
 
 def measure_generate(line: GenerateLine, device: str, steps: int = 24) -> GenerateResult:
@@ -128,37 +137,35 @@ def measure_generate(line: GenerateLine, device: str, steps: int = 24) -> Genera
 
 def _model(torch: Any, shape: dict[str, Any], device: str) -> Any:
     """Make a model without waiting for its initialisation."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    transformers: Any = importlib.import_module("transformers")
     torch.manual_seed(0)
-    config = LlamaConfig(**shape)
+    config = transformers.LlamaConfig(**shape)
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+        model = transformers.LlamaForCausalLM(config)
     model = model.to(torch.bfloat16).to_empty(device=device).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.02)
-        rotary = model.model.rotary_emb
-        rotary.inv_freq.copy_(rotary.rope_init_fn(config, torch.device(device))[0] if hasattr(
-            rotary, "rope_init_fn") else _inverse_frequencies(torch, config, device))
+        _set_frequencies(torch, model.model.rotary_emb, config)
     return model
 
 
-def _inverse_frequencies(torch: Any, config: Any, device: str) -> Any:
+def _set_frequencies(torch: Any, rotary: Any, config: Any) -> None:
+    """Set those of the rotary embedding, which ``to_empty`` has left as they were."""
     dim = config.hidden_size // config.num_attention_heads
-    return 10000.0 ** (-torch.arange(0, dim, 2, device=device).float() / dim)
+    device = rotary.inv_freq.device
+    rotary.inv_freq.copy_(10000.0 ** (-torch.arange(0, dim, 2, device=device).float() / dim))
 
 
 def _cache(torch: Any, model: Any, line: GenerateLine, room: int, device: str) -> Any:
-    from transformers import DynamicCache, StaticCache
-
+    transformers: Any = importlib.import_module("transformers")
     config = model.config
     dim = config.hidden_size // config.num_attention_heads
     shape = (line.batch, config.num_key_value_heads, line.context, dim)
     made = (
-        DynamicCache(config=config)
+        transformers.DynamicCache(config=config)
         if line.cache == "dynamic"
-        else StaticCache(config=config, max_cache_len=line.context + room)
+        else transformers.StaticCache(config=config, max_cache_len=line.context + room)
     )
     for layer in range(config.num_hidden_layers):
         k, v = (torch.randn(shape, dtype=torch.bfloat16, device=device) for _ in "kv")

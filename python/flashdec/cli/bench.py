@@ -11,7 +11,7 @@ from flashdec.bench.cuda.fa3 import VARIABLE
 from flashdec.bench.cuda.lines import LINE_PRESETS, LinePreset
 from flashdec.bench.plot import check_plot
 from flashdec.bench.shapes import DEFAULT_PRESET, PRESETS, Preset
-from flashdec.cli import bench_cpu, bench_cuda
+from flashdec.cli import bench_cpu, bench_cuda, bench_generate
 from flashdec.errors import InvalidArgumentError
 
 ABOUT = "measure time, GB/s and percent of the read bandwidth probed beside each case"
@@ -63,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure instead what plan.run costs the host",
     )
+    add(
+        "--generate",
+        action="store_true",
+        help="measure instead tokens per second of a model of transformers, beside its sdpa",
+    )
     _add_cuda_arguments(parser.add_argument_group("on a GPU"))
 
 
@@ -109,6 +114,8 @@ def run(options: argparse.Namespace) -> int:
     if options.plot is not None:
         check_plot(options.plot)
     _check_folders(options)
+    if options.generate:
+        return bench_generate.run(options, device)
     return HARNESSES[device](options)
 
 
