@@ -23,6 +23,7 @@ from flashdec.errors import (
     LibraryNotFoundError,
     UnsupportedError,
 )
+from flashdec.explain import explain
 from flashdec.facts import PlanInfo, Support
 from flashdec.merge import merge
 from flashdec.plan import Plan
@@ -60,6 +61,7 @@ __all__ = [
     "append",
     "bfloat16",
     "decode",
+    "explain",
     "find_library",
     "float16",
     "float32",

@@ -55,10 +55,8 @@ static void check_row(int b, int h) {
   REQUIRE(sum > 0 ? fabs(got - (largest + log(sum))) < 1e-4 : isinf(got) && got < 0);
 }
 
-static flashdec_plan select_plan(void) {
+static flashdec_descriptor describe(void) {
   flashdec_descriptor desc = {sizeof desc};
-  flashdec_preference preference = {sizeof preference};
-  flashdec_plan plan;
   desc.batch = BATCH;
   desc.q_heads = Q_HEADS;
   desc.kv_heads = KV_HEADS;
@@ -66,7 +64,19 @@ static flashdec_plan select_plan(void) {
   desc.head_dim = DIM;
   desc.head_dim_v = DIM_V;
   desc.q_dtype = desc.kv_dtype = FLASHDEC_FLOAT32;
+  return desc;
+}
+
+static flashdec_preference prefer(void) {
+  flashdec_preference preference = {sizeof preference};
   preference.prefer_backend = FLASHDEC_BACKEND_CPU;
+  return preference;
+}
+
+static flashdec_plan select_plan(void) {
+  const flashdec_descriptor desc = describe();
+  const flashdec_preference preference = prefer();
+  flashdec_plan plan;
   REQUIRE(flashdec_select(&desc, &preference, NULL, &plan) == FLASHDEC_SUCCESS);
   return plan;
 }
@@ -118,6 +128,21 @@ static void check_identity(const flashdec_plan *plan) {
   REQUIRE(flashdec_kernel_info(flashdec_kernel_count(), &row) == FLASHDEC_INVALID_VALUE);
 }
 
+/* select chooses the first row that supports the problem, and each other one says why not. */
+static void check_choice(const flashdec_plan *plan) {
+  const flashdec_descriptor desc = describe();
+  const flashdec_preference preference = prefer();
+  flashdec_plan_facts facts = {sizeof facts};
+  REQUIRE(flashdec_plan_info(plan, &facts) == FLASHDEC_SUCCESS);
+  for (uint32_t i = 0; i < facts.kernel; ++i) {
+    REQUIRE(flashdec_kernel_supports(i, &desc, &preference, NULL) != FLASHDEC_SUCCESS);
+    REQUIRE(strstr(flashdec_last_error(), flashdec_kernel_name(i)) != NULL);
+  }
+  REQUIRE(flashdec_kernel_supports(facts.kernel, &desc, &preference, NULL) == FLASHDEC_SUCCESS);
+  REQUIRE(flashdec_kernel_supports(flashdec_kernel_count(), &desc, &preference, NULL) ==
+          FLASHDEC_INVALID_VALUE);
+}
+
 int main(void) {
   uint64_t bytes = 0, align = 0;
   REQUIRE(flashdec_abi_version() == FLASHDEC_ABI_VERSION);
@@ -128,6 +153,7 @@ int main(void) {
   memcpy(&copy, &plan, sizeof copy);
   REQUIRE(memcmp(&copy, &again, sizeof copy) == 0);
   check_identity(&copy);
+  check_choice(&copy);
 
   REQUIRE(flashdec_workspace_size(&copy, &bytes, &align) == FLASHDEC_SUCCESS);
   REQUIRE(bytes > 0 && align > 0);

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flashdec._version import __version__
-from flashdec.cli import bench, doctor, info, selftest
+from flashdec.cli import bench, doctor, explain, info, selftest
 from flashdec.errors import FlashdecError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -40,6 +40,7 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", doctor.ABOUT, doctor.add_arguments, doctor.run),
+    Command("explain", explain.ABOUT, explain.add_arguments, explain.run),
     Command("info", info.ABOUT, info.add_arguments, info.run),
     Command("selftest", selftest.ABOUT, selftest.add_arguments, selftest.run),
     Command("bench", bench.ABOUT, bench.add_arguments, bench.run),
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 success, 1 selftest or doctor found a fault, 2 refused, 130 interrupted.
+        The exit status: 0 success, 1 a fault was found or explain has no kernel, 2 refused, 130
+        interrupted.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without the characters of bars

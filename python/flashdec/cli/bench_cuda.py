@@ -17,6 +17,7 @@ from flashdec.bench.cuda.merges import MERGE_LINES, measure_merge
 from flashdec.bench.cuda.overhead import measure_cuda_overhead
 from flashdec.bench.cuda.results import LineResult
 from flashdec.bench.cuda.scene import Pool, pool_bytes
+from flashdec.bench.cuda.torch_overhead import measure_torch_overhead
 from flashdec.bench.cuda.verbs import verbs_to_json
 from flashdec.bench.plot import Band, save_plot
 from flashdec.bench.shapes import parse_case
@@ -143,6 +144,9 @@ def _run_overhead(gpu: Gpu) -> int:
         extra = f"({cost.run - cost.bound:+.2f})"
         times = f"{cost.empty:12.3f}{cost.bound:13.2f}{cost.run:10.2f}"
         print(f"{cost.name:22s}{times} {extra:>7s}  {cost.kernel}")
+    print("\nthe same of flashdec.torch, in eager mode")
+    for name, us in measure_torch_overhead(gpu).items():
+        print(f"{name:28s}{us:6.2f}")
     return 0
 
 

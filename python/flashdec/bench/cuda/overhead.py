@@ -20,7 +20,7 @@ from flashdec.bench.cuda.gpu import Gpu
 from flashdec.bench.cuda.lines import Line
 from flashdec.bench.shapes import parse_case
 
-__all__ = ["OVERHEAD_VARIANTS", "CudaOverhead", "measure_cuda_overhead"]
+__all__ = ["OVERHEAD_VARIANTS", "CudaOverhead", "block_us", "measure_cuda_overhead"]
 
 OVERHEAD_VARIANTS = ("default", "two-launches")
 _LINE = Line(parse_case("1,32,8,128,4k"), page_size=16, rule="paged")
@@ -90,7 +90,8 @@ def _calls(gpu: Gpu, name: str) -> tuple[list[Callable[[], None]], str]:
     return calls, plan.sku.name
 
 
-def _block_us(gpu: Gpu, call: Callable[[], None]) -> float:
+def block_us(gpu: Gpu, call: Callable[[], Any]) -> float:
+    """Return microseconds per call, while the queue of launches does not fill."""
     gpu.stream.synchronize()
     start = perf_counter()
     for _ in range(_BLOCK):
@@ -113,7 +114,7 @@ def measure_cuda_overhead(gpu: Gpu, blocks: int = 100) -> list[CudaOverhead]:
     for _ in range(blocks):
         for name, (calls, _) in prepared.items():
             for call, kept in zip(calls, times[name], strict=True):
-                kept.append(_block_us(gpu, call))
+                kept.append(block_us(gpu, call))
     return [
         CudaOverhead(VARIANTS[name].name, median(empty), median(bound), median(run), kernel)
         for (name, (empty, bound, run)), (_, kernel) in zip(
