@@ -38,7 +38,15 @@ def findings(command: Command) -> tuple[int, dict[str, Any]]:
 def test_it_finds_no_fault_here(flashdec_command: Command) -> None:
     status, found = findings(flashdec_command)
     assert status == 0
-    assert list(found) == ["library", "environment", "processor", "GPU", "results", "PyTorch"]
+    assert list(found) == [
+        "library",
+        "environment",
+        "processor",
+        "GPU",
+        "results",
+        "PyTorch",
+        "transformers",
+    ]
     assert found["library"]["level"] == "ok"
     assert "6 cases on " in found["results"]["sentence"]
 
@@ -47,7 +55,7 @@ def test_text_has_a_line_for_each(flashdec_command: Command) -> None:
     ran = flashdec_command("doctor")
     assert ran.status == 0
     assert ran.out.rstrip().endswith("0 faults")
-    assert sum(line.startswith(("ok ", "note ", "fault ")) for line in ran.out.splitlines()) == 6
+    assert sum(line.startswith(("ok ", "note ", "fault ")) for line in ran.out.splitlines()) == 7
 
 
 def test_another_library_is_a_fault(
@@ -115,15 +123,26 @@ def test_wrong_results_are_a_fault(
 
 
 @pytest.mark.parametrize(
-    ("version", "level"), [("2.9.1+cu126", "note"), ("2.10.0", "ok"), ("3.0", "ok"), (None, "ok")]
+    ("check", "extra", "version", "level"),
+    [
+        (5, "torch", "2.9.1+cu126", "note"),
+        (5, "torch", "2.10.0", "ok"),
+        (5, "torch", "3.0", "ok"),
+        (5, "torch", None, "ok"),
+        (6, "hf", "4.57.1", "note"),
+        (6, "hf", "5.0.0", "ok"),
+        (6, "hf", None, "ok"),
+    ],
 )
-def test_pytorch(monkeypatch: pytest.MonkeyPatch, version: str | None, level: str) -> None:
+def test_optional_packages(
+    monkeypatch: pytest.MonkeyPatch, check: int, extra: str, version: str | None, level: str
+) -> None:
     def find(name: str) -> str:
         if version is None:
             raise importlib.metadata.PackageNotFoundError(name)
         return version
 
     monkeypatch.setattr(importlib.metadata, "version", find)
-    found = doctor.CHECKS[5]()
+    found = doctor.CHECKS[check]()
     assert found.level == level
-    assert ("flashdec[torch]" in found.remedy) == (level == "note")
+    assert (f"flashdec[{extra}]" in found.remedy) == (level == "note")

@@ -39,13 +39,28 @@ def run_examples(name: str) -> None:
     exec("\n".join(blocks), {})
 
 
-def test_the_examples_of_concepts_run() -> None:
-    run_examples("concepts.md")
+@pytest.mark.parametrize(
+    ("page", "needs"),
+    [
+        ("concepts.md", ()),
+        ("start.md", ()),
+        ("pytorch.md", ("torch",)),
+        ("paged.md", ("torch",)),
+        ("huggingface.md", ("torch", "transformers")),
+    ],
+)
+def test_the_examples_run(page: str, needs: tuple[str, ...]) -> None:
+    for each in needs:
+        pytest.importorskip(each)
+    run_examples(page)
 
 
-def test_the_examples_of_pytorch_run() -> None:
+@pytest.mark.cuda
+def test_the_example_of_cuda_graphs_runs() -> None:
     pytest.importorskip("torch")
-    run_examples("pytorch.md")
+    text = (ROOT / "docs/cuda_graphs.md").read_text()
+    (example,) = re.findall(r"```\n(import torch\n.*?)```", text, re.S)
+    exec(example, {})
 
 
 def test_every_error_has_its_cause_and_remedy() -> None:

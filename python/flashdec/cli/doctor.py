@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import flashdec
@@ -27,7 +28,6 @@ _VARIABLES = frozenset(
 )
 _CASES, _SEED = 60, 1  # of the selftest: a second
 _DRIVER = Path("/proc/driver/nvidia/version")
-_OLDEST_TORCH = (2, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +157,24 @@ def _results() -> Finding:
     return Finding(OK, "results", sentence)
 
 
-def _torch() -> Finding:
+def _package(name: str, package: str, oldest: tuple[int, int], module: str) -> Finding:
+    extra = module.partition(".")[2]
+    remedy = f"pip install 'flashdec[{extra}]'"
     try:
-        found = importlib.metadata.version("torch")
+        found = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(OK, "PyTorch", "is not installed, and only flashdec.torch needs it")
+        return Finding(OK, name, f"is not installed, and only {module} needs it")
     numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
-    if numbers < _OLDEST_TORCH:
-        return Finding(
-            NOTE, "PyTorch", f"is {found}: arrays are read more slowly, and flashdec.torch needs "
-            "2.10", "pip install 'flashdec[torch]'",
-        )  # fmt: skip
-    return Finding(OK, "PyTorch", f"is {found}")
+    if numbers < oldest:
+        needed = ".".join(map(str, oldest))
+        return Finding(NOTE, name, f"is {found}; {module} needs {needed}", remedy)
+    return Finding(OK, name, f"is {found}")
 
 
+_PACKAGES = (
+    partial(_package, "PyTorch", "torch", (2, 10), "flashdec.torch"),
+    partial(_package, "transformers", "transformers", (5, 0), "flashdec.hf"),
+)
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    _library, _environment, _processor, _gpu, _results, _torch
+    _library, _environment, _processor, _gpu, _results, *_PACKAGES
 )  # fmt: skip
