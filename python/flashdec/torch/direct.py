@@ -50,9 +50,13 @@ def empty_like(tensor: Any) -> Any:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
-def tell_of_writes(*tensors: Any) -> None:
-    """Let autograd know that tensors, of which some are None, are about to be written.
+def tell_of_writes(k_cache: Any, v_cache: Any, *others: Any) -> None:
+    """Let autograd know that tensors, of which the others may be None, are about to be written.
 
     Refuses those that PyTorch lets nobody write to now.
     """
-    _increment_version([tensor for tensor in tensors if tensor is not None])
+    written: tuple[Any, ...] = (k_cache, v_cache)
+    for tensor in others:
+        if tensor is not None:
+            written = (*written, tensor)
+    _increment_version(written)

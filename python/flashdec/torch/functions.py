@@ -162,7 +162,7 @@ def append(
     """
     bhsd = _heads_first(layout)
     if direct.is_open(k, v, k_cache, v_cache):
-        direct.tell_of_writes(k_cache, v_cache, kv_len, status)
+        direct.tell_of_writes(k_cache, v_cache, kv_len if advance else None, status)
         if not direct.append(
             k, v, k_cache, v_cache, kv_len, None, None, None, None, None, new_len, page_table,
             status, bhsd, advance, False,
@@ -212,7 +212,7 @@ def append_rotary(
     bhsd = _heads_first(layout)
     if direct.is_open(q, k, v, cos, sin, k_cache, v_cache):
         out = direct.empty_like(q)
-        direct.tell_of_writes(k_cache, v_cache, kv_len, status)
+        direct.tell_of_writes(k_cache, v_cache, kv_len if advance else None, status)
         if not direct.append(
             k, v, k_cache, v_cache, kv_len, q, out, cos, sin, positions, new_len, page_table,
             status, bhsd, advance, interleaved,
