@@ -56,6 +56,16 @@ def test_text(flashdec_command: Callable[..., Any]) -> None:
     assert "could, comes later" in ran.out
 
 
+def test_no_kernel(flashdec_command: Callable[..., Any]) -> None:
+    arguments = "1,4,2,300,4k", "--device", "cpu"
+    status, facts = rows(flashdec_command, *arguments)
+    assert status == 1
+    assert facts["plan"] is None
+    assert facts["refusal"] == "head_dim is 300; this build has kernels up to 256"
+    assert not any(each["supported"] for each in facts["kernels"])
+    assert "kernel        none: head_dim is 300" in flashdec_command("explain", *arguments).out
+
+
 def test_refusals(flashdec_command: Callable[..., Any]) -> None:
     for arguments, words in (
         (("1,3,2,128,4k",), "Hq is 3; it must be a multiple of Hkv"),

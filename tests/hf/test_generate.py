@@ -103,6 +103,23 @@ def test_a_custom_mask_is_obeyed(device: str) -> None:
     assert torch.allclose(*logits, rtol=1e-4, atol=1e-4)
 
 
+def test_a_mask_beyond_the_new_token_says_nothing(device: str) -> None:
+    """As long as a static cache, and true where no token is yet."""
+    from transformers import StaticCache
+
+    ids = make_prompt(device, False)["input_ids"]
+    logits = []
+    for attention in ("eager", hf.NAME):
+        model = make_model(make_config("llama"), attention, device)
+        past = StaticCache(config=model.config, max_cache_len=64)
+        live = torch.ones((ids.shape[0], 64), dtype=torch.long, device=device)
+        with torch.no_grad():
+            model(ids[:, :-1], past_key_values=past, attention_mask=live[:, : ids.shape[1] - 1])
+            step = model(ids[:, -1:], past_key_values=past, attention_mask=live)
+        logits.append(step.logits)
+    assert torch.allclose(*logits, rtol=1e-3, atol=1e-3)
+
+
 def test_holes_are_nan_and_never_wrong(device: str) -> None:
     """Padding in the midst of a sequence: flashdec has no such lengths."""
     model = make_model(make_config("llama"), hf.NAME, device)

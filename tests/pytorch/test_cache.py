@@ -113,6 +113,32 @@ def test_pages_are_shared_and_come_back() -> None:
     assert cache.free_pages == 9
 
 
+def test_a_refused_reordering_gives_nothing_back() -> None:
+    """Sequence 1 has shared pages alone, so its going would free none."""
+    model, cache = Model("cpu"), make("cpu", num_pages=4)
+    model.step(cache, [32, 0, 16])
+    cache.reorder([0, 0, 2])
+    model.past[1] = list(model.past[0])
+    model.step(cache, [1, 0, 0])
+    assert cache.free_pages == 0
+    with pytest.raises(flashdec.InvalidArgumentError, match="1 more pages are needed and 0 of 4"):
+        cache.reorder([0, 0, 2])
+    model.check(cache)
+    cache.drop([0])
+    assert cache.free_pages == 1
+    model.past[0] = []
+    model.check(cache)
+
+
+def test_the_table_names_live_pages_alone() -> None:
+    model, cache = Model("cpu"), make("cpu")
+    model.step(cache, [70, 16, 5])
+    cache.reorder([1, 2, 2])
+    assert (cache.page_table >= 0).sum(1).tolist() == [1, 1, 1]
+    cache.drop([0])
+    assert (cache.page_table >= 0).sum(1).tolist() == [0, 1, 1]
+
+
 def test_memory_is_where_it_was(device: str) -> None:
     model, cache = Model(device), make(device)
     tensors = [*cache.k, *cache.v, cache.kv_len, cache.start, cache.page_table, cache.workspace]

@@ -80,7 +80,7 @@ def _count(text: str, name: str) -> int:
     return value
 
 
-def parse_case(text: str) -> Case:
+def parse_case(text: str, largest_head_dim: int | None = 256) -> Case:
     """Read ``"B,Hq,Hkv,D,K"``, for instance ``"1,32,8,128,4k"``; k stands for 1024.
 
     Raises
@@ -98,8 +98,10 @@ def parse_case(text: str) -> Case:
         raise InvalidArgumentError(
             f"Hq is {case.q_heads}; it must be a multiple of Hkv, which is {case.kv_heads}"
         )
-    if case.head_dim > 256:
-        raise InvalidArgumentError(f"D is {case.head_dim}; there are kernels up to 256")
+    if largest_head_dim is not None and case.head_dim > largest_head_dim:
+        raise InvalidArgumentError(
+            f"D is {case.head_dim}; there are kernels up to {largest_head_dim}"
+        )
     return case
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print; return 0, or 1 where no kernel does it."""
-    case = parse_case(options.shape)
+    case = parse_case(options.shape, largest_head_dim=None)
     pages = case.batch * -(-case.kv_len // options.page_size) if options.page_size > 0 else 0
     desc = Descriptor.new_gqa(
         batch=case.batch,
