@@ -56,16 +56,20 @@ class GenerateLine:
         "dynamic", which transformers copies at every step, or "static".
     compiled : bool
         Whether the forward pass is compiled, on a GPU into a CUDA graph.
+    padded : bool
+        Whether every other sequence begins with padding, an eighth of its tokens.
     """
 
     batch: int
     context: int
     cache: str
-    compiled: bool
+    compiled: bool = False
+    padded: bool = False
 
     def __str__(self) -> str:
         how = "compiled" if self.compiled else "eager"
-        return f"{self.batch} x {self.context}, {self.cache} cache, {how}"
+        padding = ", padded" if self.padded else ""
+        return f"{self.batch} x {self.context}, {self.cache} cache, {how}{padding}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,9 @@ def lines_for(device: str) -> list[GenerateLine]:
     ways = [("dynamic", False), ("static", False)]
     if device == "cuda":
         ways.append(("static", True))
-    return [GenerateLine(*size, *way) for size in sizes for way in ways]
+    lines = [GenerateLine(*size, *way) for size in sizes for way in ways]
+    padded = [GenerateLine(*size, "dynamic", padded=True) for size in sizes if size[0] > 1]
+    return lines + padded
 
 
 def _layers(line: GenerateLine, shape: dict[str, Any]) -> int:
@@ -183,12 +189,16 @@ def _measure(torch: Any, model: Any, line: GenerateLine, device: str, steps: int
         if line.compiled:
             forward = torch.compile(forward, fullgraph=True, mode="reduce-overhead")
         ids = torch.ones((line.batch, 1), dtype=torch.long, device=device)
+        padding = _padding(torch, line, warm + steps, device) if line.padded else None
         times = []
         for turn in range(warm + steps):
             _finish(torch, device)
             start = perf_counter()
             place = torch.full((1, 1), line.context + turn, dtype=torch.long, device=device)
-            logits = forward(input_ids=ids, position_ids=place, past_key_values=cache).logits
+            mask = None if padding is None else padding[:, : line.context + turn + 1]
+            logits = forward(
+                input_ids=ids, position_ids=place, past_key_values=cache, attention_mask=mask
+            ).logits
             ids = logits[:, -1:].argmax(-1)
             _finish(torch, device)
             if turn >= warm:
@@ -198,6 +208,12 @@ def _measure(torch: Any, model: Any, line: GenerateLine, device: str, steps: int
     if device == "cuda":
         torch.cuda.empty_cache()
     return median(times)
+
+
+def _padding(torch: Any, line: GenerateLine, room: int, device: str) -> Any:
+    live = torch.ones((line.batch, line.context + room), dtype=torch.long, device=device)
+    live[1::2, : line.context // 8] = 0
+    return live
 
 
 def _finish(torch: Any, device: str) -> None:

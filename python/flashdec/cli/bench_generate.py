@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, device: str) -> int:
         f"{shape['hidden_size']}, {shape['num_attention_heads']} query heads, "
         f"{shape['num_key_value_heads']} key/value heads; tokens per second\n",
     )
-    say(options, f"{'':40s}{'layers':>7s}{'fdec':>10s}{'sdpa':>10s}{'fdec/sdpa':>11s}")
+    say(options, f"{'':44s}{'layers':>7s}{'fdec':>10s}{'sdpa':>10s}{'fdec/sdpa':>11s}")
     results = []
     for line in lines_for(device):
         result = measure_generate(line, device)
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace, device: str) -> int:
         fdec, sdpa = (result.tokens_per_second(name) for name in CONTENDERS)
         say(
             options,
-            f"{line!s:40s}{result.layers:7d}{fdec:10.1f}{sdpa:10.1f}{fdec / sdpa:11.2f}",
+            f"{line!s:44s}{result.layers:7d}{fdec:10.1f}{sdpa:10.1f}{fdec / sdpa:11.2f}",
         )
     write_document(options, json.dumps(_to_json(where, shape, results), indent=2))
     return 0
@@ -58,6 +58,7 @@ def _to_json(where: str, shape: dict[str, Any], results: list[GenerateResult]) -
                 "context": each.line.context,
                 "cache": each.line.cache,
                 "compiled": each.line.compiled,
+                "padded": each.line.padded,
                 "layers": each.layers,
                 "seconds": each.seconds,
             }
