@@ -12,4 +12,4 @@ python -c 'import torch, transformers; print(torch.__version__, transformers.__v
 say "tests"
 python -m pytest -n auto tests/pytorch tests/hf tests/abi tests/cli \
   tests/numeric/test_decode.py tests/numeric/test_merge_over_processes.py \
-  tests/packaging/test_readme.py tests/packaging/test_docs.py "$@"
+  tests/examples/test_huggingface.py tests/packaging/test_readme.py tests/packaging/test_docs.py "$@"

@@ -41,7 +41,7 @@ def test_every_line_is_measured(
 
 def test_fewer_layers_where_the_cache_would_be_too_large() -> None:
     by_size = {
-        (line.batch, line.context): generate._layers(line, generate.SHAPES["cuda"])
+        (line.batch, line.context): generate._layers(line, "cuda")
         for line in generate.lines_for("cuda")
     }
     assert by_size[1, 32768] == 32

@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 CONTENDERS = ("fdec", "sdpa")
-_CACHE_BYTES = 20e9  # fewer layers where the whole model's cache would be larger
+_CACHE_BYTES = {"cuda": 20e9, "cpu": 2e9}  # fewer layers where the model's cache would be larger
+_STEPS = {"cuda": (6, 24), "cpu": (2, 7)}  # to warm up, and measured
 
 SHAPES: dict[str, dict[str, Any]] = {
     "cuda": {  # Llama-3-8B
@@ -98,8 +99,6 @@ class GenerateResult:
 def lines_for(device: str) -> list[GenerateLine]:
     """Return what is measured: batch 1 and 32, 1k and 32k tokens, both caches."""
     sizes = [(1, 1024), (32, 1024), (1, 32768), (32, 32768)]
-    if device == "cpu":
-        sizes = [(1, 1024), (8, 1024), (1, 8192)]
     ways = [("dynamic", False), ("static", False)]
     if device == "cuda":
         ways.append(("static", True))
@@ -108,14 +107,15 @@ def lines_for(device: str) -> list[GenerateLine]:
     return lines + padded
 
 
-def _layers(line: GenerateLine, shape: dict[str, Any]) -> int:
+def _layers(line: GenerateLine, device: str) -> int:
+    shape = SHAPES[device]
     row = shape["hidden_size"] // shape["num_attention_heads"] * shape["num_key_value_heads"]
     layer: int = line.batch * line.context * row * 2 * 2
     most: int = shape["num_hidden_layers"]
-    return max(1, min(most, int(_CACHE_BYTES / layer)))
+    return max(1, min(most, int(_CACHE_BYTES[device] / layer)))
 
 
-def measure_generate(line: GenerateLine, device: str, steps: int = 24) -> GenerateResult:
+def measure_generate(line: GenerateLine, device: str) -> GenerateResult:
     """Measure one line, each contender with the same weights and cache.
 
     Raises
@@ -131,12 +131,12 @@ def measure_generate(line: GenerateLine, device: str, steps: int = 24) -> Genera
 
     flashdec.hf.register()
     shape = SHAPES[device]
-    layers = _layers(line, shape)
+    layers = _layers(line, device)
     model = _model(torch, {**shape, "num_hidden_layers": layers}, device)
     result = GenerateResult(line, layers, {})
     for name in CONTENDERS:
         model.set_attn_implementation(name)
-        seconds = _measure(torch, model, line, device, steps)
+        seconds = _measure(torch, model, line, device)
         result = replace(result, seconds={**result.seconds, name: seconds})
     return result
 
@@ -179,9 +179,9 @@ def _cache(torch: Any, model: Any, line: GenerateLine, room: int, device: str) -
     return made
 
 
-def _measure(torch: Any, model: Any, line: GenerateLine, device: str, steps: int) -> float:
+def _measure(torch: Any, model: Any, line: GenerateLine, device: str) -> float:
     """Return the median seconds of a step."""
-    warm = 6
+    warm, steps = _STEPS[device]
     with torch.no_grad():
         cache = _cache(torch, model, line, warm + steps + 2, device)
         torch._dynamo.reset()
