@@ -23,10 +23,10 @@ Interpreter find_interpreter() {
   find(found.exception, "PyErr_Occurred");
   find(found.clear_exception, "PyErr_Clear");
   find(found.number, "PyFloat_AsDouble");
+  find(found.is_true, "PyObject_IsTrue");
   find(found.leave_gil, "PyEval_SaveThread");
   find(found.take_gil, "PyEval_RestoreThread");
   find(found.none, "_Py_NoneStruct");
-  find(found.yes, "_Py_TrueStruct");
   return found;
 }
 

@@ -11,10 +11,10 @@ struct Interpreter {
   void* (*exception)();                                       // PyErr_Occurred
   void (*clear_exception)();                                  // PyErr_Clear
   double (*number)(void* value);                              // PyFloat_AsDouble
+  int (*is_true)(void* value);                                // PyObject_IsTrue
   void* (*leave_gil)();                                       // PyEval_SaveThread
   void (*take_gil)(void* thread);                             // PyEval_RestoreThread
   const void* none;                                           // Py_None
-  const void* yes;                                            // Py_True
 };
 
 // Refuses if the process has no Python.

@@ -34,11 +34,18 @@ class Given {
     return storage;
   }
 
-  bool flag(int index) const { return arguments_[index] == interpreter().yes; }
+  bool flag(int index) const {
+    const int truth = interpreter().is_true(arguments_[index]);
+    if (truth < 0) refuse(FLASHDEC_INVALID_VALUE, "argument %d is neither true nor false", index);
+    return truth != 0;
+  }
 
   float number(int index, float otherwise) const {
     if (arguments_[index] == interpreter().none) return otherwise;
-    return static_cast<float>(interpreter().number(arguments_[index]));
+    const double value = interpreter().number(arguments_[index]);
+    if (value == -1.0 && interpreter().exception() != nullptr)
+      refuse(FLASHDEC_INVALID_VALUE, "argument %d is not a number", index);
+    return static_cast<float>(value);
   }
 
   CUstream_st* stream(const Array& first) const {

@@ -130,6 +130,39 @@ def test_a_refused_reordering_gives_nothing_back() -> None:
     model.check(cache)
 
 
+@pages_or_not
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_reordered_in_the_midst_of_a_step(device: str, page_size: int, written: int) -> None:
+    """Nobody shares what a layer has yet to write, however many have written."""
+    model, cache = Model(device), make(device, page_size)
+    model.step(cache, [PAGE - 1, 3, 0])
+    cache.extend()
+    k, v = model.rows(1, KV_HEADS), model.rows(1, KV_HEADS)
+    for layer in range(written):
+        cache.append(layer, k + layer, v + layer)
+    cache.reorder([0, 0, 2])
+    past = [model.past[0], model.past[0], model.past[2]]
+    for layer in range(written, LAYERS):
+        cache.append(layer, k + layer, v + layer)
+    q = model.rows(1, Q_HEADS)
+    for layer in range(LAYERS):
+        o = cache.decode(layer, q)
+        rows = [0, 0, 2] if layer < written else [0, 1, 2]
+        for b in range(BATCH):
+            new = (k[rows[b]], v[rows[b]])
+            keys, values = (torch.stack(x)[None] + layer for x in zip(*past[b], new, strict=True))
+            want = flashdec.decode(q[b : b + 1], keys, values)[0]
+            assert torch.allclose(o[b], want, rtol=1e-5, atol=1e-5), (layer, b)
+
+
+def test_made_in_inference_mode_and_used_outside() -> None:
+    with torch.inference_mode():
+        cache = make("cpu")
+    model = Model("cpu")
+    for _ in range(3):
+        model.step(cache)
+
+
 def test_the_table_names_live_pages_alone() -> None:
     model, cache = Model("cpu"), make("cpu")
     model.step(cache, [70, 16, 5])
@@ -182,6 +215,9 @@ def test_refusals_change_nothing() -> None:
         (lambda: cache.drop([0, -1]), "sequence -1 is not there"),
         (lambda: cache.reserve([1, 1]), r"tokens is \[1, 1\]; it must have one number"),
         (lambda: cache.reserve(-1), "of 0 or more"),
+        (lambda: cache.drop([0.5]), "0.5 is no whole number"),
+        (lambda: cache.reorder([0, 1.0, 2]), "1.0 is no whole number"),
+        (lambda: cache.extend([1.5, 0, 0]), "1.5 is no whole number"),
     ):
         with pytest.raises(flashdec.InvalidArgumentError, match=words):
             call()
@@ -190,6 +226,18 @@ def test_refusals_change_nothing() -> None:
     cache.advance(20)
     with pytest.raises(flashdec.InvalidArgumentError, match="has 53 tokens and room for 33"):
         cache.reorder([0, 1, 2])
+
+
+@pytest.mark.parametrize("name", ["layers", "head_dim_v"])
+def test_sizes_are_at_least_one(name: str) -> None:
+    with pytest.raises(flashdec.InvalidArgumentError, match=f"{name} is 0; it must be 1 or more"):
+        make("cpu", **{name: 0})
+
+
+def test_counts_from_a_generator() -> None:
+    cache = make("cpu")
+    cache.extend(count for count in (3, 0, 20))
+    assert cache.kv_len.tolist() == cache.reserved == [3, 0, 20]
 
 
 def test_what_was_not_reserved_is_nan_and_written_nowhere(device: str) -> None:

@@ -315,3 +315,49 @@ def test_misaligned_rows_take_a_plan_of_their_own() -> None:
     want = flashdec.decode(q, k, k)
     assert torch.allclose(ops.decode(q, odd, odd).float(), want.float(), atol=1e-3)
     assert torch.equal(ops.decode(q, k, k), want)
+
+
+def test_traced_calls_are_operators(device: str) -> None:
+    step = make_step(device, dtype=torch.float32)
+    traced = torch.jit.trace(
+        lambda q: ops.decode(q, step.k_cache, step.v_cache), (step.q,), check_trace=False
+    )
+    q = torch.randn_like(step.q)
+    assert torch.equal(traced(q), ops.decode(q, step.k_cache, step.v_cache))
+
+
+def test_parts_of_conjugates_keep_their_sign() -> None:
+    """PyTorch keeps the sign of such a view beside its memory."""
+    step = make_step("cpu", dtype=torch.float32)
+    negated = torch.complex(torch.zeros_like(step.k_cache), -step.k_cache).conj().imag
+    assert negated.is_neg()
+    got = ops.decode(step.q, negated, step.v_cache, kv_len=step.kv_len)
+    assert torch.equal(got, ops.decode(*decode_args(step)[:3], kv_len=step.kv_len))
+
+
+def test_options_are_true_or_not_and_numbers_or_not() -> None:
+    step = make_step("cpu")
+    before = step.kv_len.clone()
+    ops.append(step.k, step.v, step.k_cache, step.v_cache, step.kv_len, advance=1)
+    assert torch.equal(step.kv_len, before + 1)
+    for _ in range(100):  # Python makes calls of what it calls often its own way
+        with pytest.raises(RuntimeError, match="scale"):
+            ops.decode(*decode_args(step)[:3], scale="0.125")
+    assert torch.equal(
+        ops.decode(*decode_args(step)[:3], scale=-1), ops.decode(*decode_args(step)[:3], scale=-1.0)
+    )
+
+
+def test_inference_tensors_are_not_written_outside() -> None:
+    with torch.inference_mode():
+        step = make_step("cpu")
+    before = step.k_cache.clone()
+    call = (step.k_cache, step.v_cache, step.kv_len)
+    with pytest.raises(RuntimeError, match="k_cache is an inference tensor"):
+        ops.append(step.k, step.v, *call)
+    with pytest.raises(RuntimeError, match="k_cache is an inference tensor"):
+        ops.append_rotary(*step.rows(), *call)
+    assert torch.equal(step.k_cache, before)
+    with torch.inference_mode():
+        ops.append(step.k, step.v, *call)
+    assert not torch.equal(step.k_cache, before)

@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from flashdec.hf.refusals import refuse_arguments, refuse_config
-from flashdec.hf.spans import begins_of, is_spans, lengths_of, make_spans, spans_of_mask
+from flashdec.hf.spans import Spans, make_spans, spans_of_mask, take_spans
 from flashdec.torch import decode
 
 __all__ = ["NAME", "attend", "make_mask", "register"]
@@ -35,7 +35,9 @@ def register() -> None:
     Notes
     -----
     Models with sliding windows, chunks, sinks, softcapped scores or position biases are refused
-    with an `UnsupportedError` in their first forward pass.
+    with an `UnsupportedError` in their first forward pass, and so are those that do not take their
+    attention from transformers' table, compute with the mask, or hand their attention anything that
+    flashdec does not know.
     """
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, make_mask)
@@ -120,14 +122,13 @@ def attend(
         If the layer asks for what flashdec does not have.
     """
     refuse_arguments(module, given)
-    spans = is_spans(attention_mask)
+    spans = isinstance(attention_mask, Spans)
     if query.shape[2] != 1 or (attention_mask is not None and not spans):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **given
         )
     q = query.squeeze(2)
-    begins = begins_of(attention_mask) if spans else None
-    lengths = lengths_of(attention_mask) if spans else None
+    lengths, begins = take_spans(attention_mask) if spans else (None, None)
     if begins is None:
         o = decode(q, key, value, kv_len=lengths, scale=scaling, layout="bhsd")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from flashdec.errors import UnsupportedError
@@ -21,15 +22,30 @@ _OF_CALL = {
     "s_aux": "attention sinks",
     "position_bias": "position biases",
     "head_mask": "head masks",
+    "indices": "attention to chosen tokens",
+    "block_indices": "attention to chosen blocks",
 }
+# What says nothing about attention, or what a prompt's SDPA takes.
+_HARMLESS = frozenset(
+    {
+        "cache_position", "deterministic", "is_causal", "logits_to_keep", "num_items_in_batch",
+        "past_key_values", "position_embeddings", "position_ids", "token_type_ids", "use_cache",
+    }
+)  # fmt: skip
+_OF_OUTPUTS = ("output_", "return_")
+
+_seen: set[type] = set()
 
 
 def refuse_config(config: Any) -> None:
-    """Refuse the configuration of a model that masks or changes scores."""
+    """Refuse the configuration of a model that masks or changes scores, or does all by itself."""
     for name, feature in _OF_CONFIG.items():
         value = getattr(config, name, None)
         if value is not None and _is_used(config, name):
-            _refuse(type(config).__name__, name, value, feature)
+            _refuse(type(config).__name__, name, value, f"flashdec has no {feature} yet")
+    if type(config) not in _seen:
+        _refuse_other_attention(type(config))
+        _seen.add(type(config))
 
 
 def _is_used(config: Any, name: str) -> bool:
@@ -40,16 +56,32 @@ def _is_used(config: Any, name: str) -> bool:
     return any("sliding" in each for each in layers)
 
 
-def refuse_arguments(module: Any, given: dict[str, Any]) -> None:
-    """Refuse what a layer hands to its attention function."""
-    for name, feature in _OF_CALL.items():
-        value = given.get(name)
-        if value is not None:
-            _refuse(type(module).__name__, name, value, feature)
+def _refuse_other_attention(config: type) -> None:
+    """Refuse models that would take the mask, and compute attention themselves.
 
-
-def _refuse(owner: str, name: str, value: Any, feature: str) -> None:
-    shown = value if isinstance(value, (int, float)) else "set"
+    Those whose attention can be replaced look it up in a table of transformers, by a name that
+    their module imports.
+    """
+    there = config.__module__
+    modules = (there.replace("configuration_", "modeling_"), there)
+    if any(hasattr(sys.modules.get(each), "ALL_ATTENTION_FUNCTIONS") for each in modules):
+        return
     raise UnsupportedError(
-        f"{name} of {owner} is {shown}; flashdec has no {feature} yet: {_REMEDY}"
+        f"the model of {config.__name__} does not take its attention from transformers' table "
+        f"(ALL_ATTENTION_FUNCTIONS); flashdec cannot compute it: {_REMEDY}"
     )
+
+
+def refuse_arguments(module: Any, given: dict[str, Any]) -> None:
+    """Refuse what a layer hands to its attention function, but for what is known to be harmless."""
+    for name, value in given.items():
+        if value is None or name in _HARMLESS or name.startswith(_OF_OUTPUTS):
+            continue
+        feature = _OF_CALL.get(name)
+        why = f"flashdec has no {feature} yet" if feature else "flashdec does not know it"
+        _refuse(type(module).__name__, name, value, why)
+
+
+def _refuse(owner: str, name: str, value: Any, why: str) -> None:
+    shown = value if isinstance(value, (int, float)) else "set"
+    raise UnsupportedError(f"{name} of {owner} is {shown}; {why}: {_REMEDY}")

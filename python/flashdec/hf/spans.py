@@ -10,41 +10,50 @@ from typing import Any
 
 import torch
 
-__all__ = ["begins_of", "is_spans", "lengths_of", "make_spans", "spans_of_mask"]
+from flashdec.errors import UnsupportedError
+
+__all__ = ["Spans", "make_spans", "spans_of_mask", "take_spans"]
 
 _NOT_ONE_RUN = -1  # no length: the results of such a sequence are NaN
 
+# What models do with a mask that they only hand on.
+_HARMLESS = frozenset(
+    {"__get__", "__getitem__", "as_subclass", "clone", "contiguous", "detach", "dim", "size", "to"}
+)
+
+
+class Spans(torch.Tensor):
+    """Lengths and begins as int32 ``[batch, 1, 1, 1 or 2]``, which a model hands on untouched.
+
+    transformers does so with any 4-D mask.  A model that computes with its mask would compute
+    nonsense with these, so all but handing on is refused.
+    """
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do what hands on or asks, and refuse what makes other tensors."""
+        handle: Any = super().__torch_function__
+        result = handle(func, types, args, kwargs or {})
+        name = getattr(func, "__name__", str(func))
+        if name not in _HARMLESS and isinstance(result, torch.Tensor):
+            raise UnsupportedError(
+                f"this model computes with its attention mask ({name}); flashdec.hf takes models "
+                'that hand it on: load it with attn_implementation="sdpa" or "eager"'
+            )
+        return result
+
 
 def make_spans(lengths: Any, begins: Any = None) -> Any:
-    """Pack int32 vectors into what transformers hands on untouched, as it does any 4-D mask.
-
-    Parameters
-    ----------
-    lengths, begins : int32 tensor ``[batch]``
-        Live tokens, and the first of them; without `begins` the first is 0.
-
-    Returns
-    -------
-    spans : int32 tensor ``[batch, 1, 1, 1 or 2]``
-        Columns are contiguous.
-    """
+    """Pack int32 vectors of live tokens and, where it is not 0, the first of them."""
     rows = [lengths] if begins is None else [lengths, begins]
-    return torch.stack(rows).t()[:, None, None, :]
+    return torch.stack(rows).t()[:, None, None, :].as_subclass(Spans)
 
 
-def is_spans(mask: Any) -> bool:
-    """Return whether a mask is of `make_spans`."""
-    return mask is not None and mask.dtype == torch.int32
-
-
-def lengths_of(spans: Any) -> Any:
-    """Return the live tokens of each sequence."""
-    return spans[:, 0, 0, 0]
-
-
-def begins_of(spans: Any) -> Any:
-    """Return the first live token of each sequence; None: 0."""
-    return spans[:, 0, 0, 1] if spans.shape[-1] == 2 else None
+def take_spans(spans: Spans) -> tuple[Any, Any]:
+    """Return lengths and begins; None in place of these: 0."""
+    with torch._C.DisableTorchFunctionSubclass():  # so that what comes of it is no Spans
+        lengths = spans[:, 0, 0, 0]
+        return lengths, spans[:, 0, 0, 1] if spans.shape[-1] == 2 else None
 
 
 def spans_of_mask(live: Any) -> tuple[Any, Any]:

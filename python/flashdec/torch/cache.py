@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,8 +93,9 @@ class KVCache:
         scale: float | None = None,
         batch_invariant: bool = False,
     ) -> None:
-        if layers < 1:
-            raise InvalidArgumentError(f"layers is {layers}; it must be 1 or more")
+        for name, number in (("layers", layers), ("head_dim_v", head_dim_v)):
+            if number is not None and number < 1:
+                raise InvalidArgumentError(f"{name} is {number}; it must be 1 or more")
         device = torch.empty(0, device=device).device  # with its number
         width = -(-capacity // page_size) if page_size else 0
         pages = (batch * width if num_pages is None else num_pages) if page_size else 0
@@ -113,18 +115,18 @@ class KVCache:
         self.plan = select(desc, device, batch_invariant)
         self.capacity, self.page_size, self.layout = capacity, page_size, layout
         self._scale, self._batch_invariant, self._bhsd = scale, batch_invariant, layout == "bhsd"
-        self._tables = PageTables(batch, width, page_size, pages, device) if page_size else None
         self.reserved = [0] * batch
-        self._make(layers, batch, pages, desc, dtype, device)
+        self._waiting: set[int] = set()  # layers that have not written the step's rows
+        with torch.inference_mode(False):  # so that they may be written anywhere
+            self._make(layers, width, desc, dtype, device)
         self.workspace = functions.make_workspace(
             torch.empty((batch, q_heads, head_dim), dtype=dtype, device=device),
             self.k[0], self.v[0], page_table=self.page_table, layout=layout, scale=scale,
             batch_invariant=batch_invariant,
         )  # fmt: skip
 
-    def _make(
-        self, layers: int, batch: int, pages: int, desc: Any, dtype: Any, device: Any
-    ) -> None:
+    def _make(self, layers: int, width: int, desc: Any, dtype: Any, device: Any) -> None:
+        batch, pages = desc.batch, desc.num_pages
         blocks, tokens = (pages, self.page_size) if self.page_size else (batch, self.capacity)
         rows = (desc.kv_heads, tokens) if self.layout == "bhsd" else (tokens, desc.kv_heads)
         self.k, self.v = (
@@ -132,6 +134,9 @@ class KVCache:
             for row in (desc.head_dim, desc.head_dim_v)
         )
         self.kv_len, self.start = torch.zeros((2, batch), dtype=torch.int32, device=device)
+        self._tables = None
+        if self.page_size:
+            self._tables = PageTables(batch, width, self.page_size, pages, device)
         self.page_table = self._tables.tensor if self._tables else None
 
     @property
@@ -158,12 +163,7 @@ class KVCache:
             If a sequence would have more than its capacity, or there are not enough pages; then
             nothing has changed.
         """
-        more = [tokens] * self.batch if isinstance(tokens, int) else list(tokens)
-        if len(more) != self.batch or min(more) < 0:
-            raise InvalidArgumentError(
-                f"tokens is {tokens}; it must have one number of 0 or more for each of the "
-                f"{self.batch} sequences"
-            )
+        more = self._counts(tokens)
         total = [have + count for have, count in zip(self.reserved, more, strict=True)]
         if max(total) > self.capacity:
             longest = total.index(max(total))
@@ -185,6 +185,8 @@ class KVCache:
         """
         self.start.copy_(self.kv_len)
         self.kv_len.add_(new_len)
+        if not torch.compiler.is_compiling():
+            self._waiting = set(range(len(self.k)))
 
     def extend(self, tokens: int | Sequence[int] = 1) -> None:
         """Begin a step of so many new tokens: `reserve`, and `advance`.
@@ -199,15 +201,14 @@ class KVCache:
         InvalidArgumentError
             As `reserve`.
         """
-        self.reserve(tokens)
-        if isinstance(tokens, int):
-            self.advance(tokens)
-        else:
-            self.start.copy_(self.kv_len)
-            self.kv_len.add_(upload(list(tokens), self.kv_len))
+        counts = self._counts(tokens)
+        self.reserve(counts)
+        same = len(set(counts)) == 1
+        self.advance(counts[0] if same else upload(counts, self.kv_len))
 
     def append(self, layer: int, k: Any, v: Any, *, new_len: Any = None) -> None:
         """Write the step's rows of a layer: `flashdec.torch.append`."""
+        self._note(layer)
         functions.append(
             k, v, self.k[layer], self.v[layer], self.start, page_table=self.page_table,
             new_len=new_len, layout=self.layout,
@@ -224,6 +225,7 @@ class KVCache:
         q_out : tensor like q
             The rotated queries.
         """
+        self._note(layer)
         k_cache, v_cache = self.k[layer], self.v[layer]
         if direct.is_open(q, k, v, cos, sin):
             out = direct.empty_like(q)
@@ -256,9 +258,10 @@ class KVCache:
 
     def drop(self, sequences: Sequence[int]) -> None:
         """Empty some sequences, whose places others can take; their pages are free again."""
+        sequences = [_whole(sequence) for sequence in sequences]
         for sequence in sequences:
             self._check(sequence)
-        places = upload(list(sequences), self.kv_len).long()
+        places = upload(sequences, self.kv_len).long()
         for lengths in (self.kv_len, self.start):
             lengths.index_fill_(0, places, 0)
         for sequence in sequences:
@@ -283,7 +286,7 @@ class KVCache:
         -----
         With pages, sequences that continue the same share what is full; without, rows are copied.
         """
-        sources = list(sources)
+        sources = [_whole(source) for source in sources]
         if len(sources) != self.batch:
             raise InvalidArgumentError(
                 f"sources has {len(sources)} numbers; it must have {self.batch}, one for each "
@@ -292,7 +295,10 @@ class KVCache:
         for source in sources:
             self._check(source)
         if self._tables:
-            self._tables.reorder(sources, self._lengths(), (*self.k, *self.v))
+            lengths = self._lengths()
+            # Where a step has begun and not been written, nobody may share where it goes.
+            whole = self.start.tolist() if self._waiting else lengths
+            self._tables.reorder(sources, lengths, whole, (*self.k, *self.v))
         places = upload(sources, self.kv_len).long()
         if not self._tables:
             for cache in (*self.k, *self.v):
@@ -300,6 +306,24 @@ class KVCache:
         for lengths in (self.kv_len, self.start):
             lengths.copy_(lengths[places])
         self.reserved = [self.reserved[source] for source in sources]
+
+    def _note(self, layer: int) -> None:
+        """Note that a layer writes: a compiled step is whole, and notes nothing."""
+        if self._waiting and not torch.compiler.is_compiling():
+            self._waiting.discard(layer)
+
+    def _counts(self, tokens: int | Sequence[int]) -> list[int]:
+        """Return one number for each sequence, whole and not negative."""
+        try:
+            counts = [operator.index(tokens)] * self.batch  # type: ignore[arg-type]
+        except TypeError:
+            counts = [_whole(count) for count in tokens]  # type: ignore[union-attr]
+        if len(counts) != self.batch or min(counts) < 0:
+            raise InvalidArgumentError(
+                f"tokens is {tokens}; it must have one number of 0 or more for each of the "
+                f"{self.batch} sequences"
+            )
+        return counts
 
     def _lengths(self) -> list[int]:
         """Wait for the device and return how many tokens there are."""
@@ -317,3 +341,10 @@ class KVCache:
             raise InvalidArgumentError(
                 f"sequence {sequence} is not there; they are numbered 0 to {self.batch - 1}"
             )
+
+
+def _whole(number: Any) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise InvalidArgumentError(f"{number!r} is no whole number") from None

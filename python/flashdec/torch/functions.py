@@ -161,8 +161,9 @@ def append(
     inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
     bhsd = _heads_first(layout)
-    if direct.is_open(k, v, k_cache, v_cache):
-        direct.tell_of_writes(k_cache, v_cache, kv_len if advance else None, status)
+    written = (k_cache, v_cache, kv_len if advance else None, status)
+    if direct.is_open(k, v, k_cache, v_cache) and direct.may_write(*written):
+        direct.tell_of_writes(*written)
         if not direct.append(
             k, v, k_cache, v_cache, kv_len, None, None, None, None, None, new_len, page_table,
             status, bhsd, advance, False,
@@ -210,9 +211,10 @@ def append_rotary(
         As `append`.
     """
     bhsd = _heads_first(layout)
-    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache):
+    written = (k_cache, v_cache, kv_len if advance else None, status)
+    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache) and direct.may_write(*written):
         out = direct.empty_like(q)
-        direct.tell_of_writes(k_cache, v_cache, kv_len if advance else None, status)
+        direct.tell_of_writes(*written)
         if not direct.append(
             k, v, k_cache, v_cache, kv_len, q, out, cos, sin, positions, new_len, page_table,
             status, bhsd, advance, interleaved,

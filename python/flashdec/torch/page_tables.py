@@ -38,10 +38,17 @@ class PageTables:
         self.tensor.index_fill_(0, upload(sequences, self.tensor).long(), -1)
 
     def reorder(
-        self, sources: Sequence[int], lengths: Sequence[int], caches: Iterable[Any]
+        self,
+        sources: Sequence[int],
+        lengths: Sequence[int],
+        whole: Sequence[int],
+        caches: Iterable[Any],
     ) -> None:
-        """Let sequence i become what `sources[i]` was, or refuse and change nothing."""
-        copies = self._lists.reorder(sources, lengths)
+        """Let sequence i become what `sources[i]` was, or refuse and change nothing.
+
+        Of its `lengths` tokens `whole` are written and stay as they are.
+        """
+        copies = self._lists.reorder(sources, lengths, whole)
         if copies:
             old = upload([page for page, _ in copies], self.tensor).long()
             new = upload([page for _, page in copies], self.tensor).long()

@@ -99,11 +99,14 @@ class PageLists:
         self.pool.release(self.of[sequence])
         self.of[sequence] = []
 
-    def reorder(self, sources: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, int]]:
-        """Let sequence i become what `sources[i]` was; `lengths` are the live tokens before.
+    def reorder(
+        self, sources: Sequence[int], lengths: Sequence[int], whole: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        """Let sequence i become what `sources[i]` was.
 
-        Full pages are shared.  Those that will be written to stay with the first that takes them;
-        each further one gets pages of its own.
+        Of the `lengths` tokens that each has, `whole` are written and stay as they are.  Pages
+        that are full of those are shared.  The others stay with the first that takes them; each
+        further one gets pages of its own.
 
         Returns
         -------
@@ -117,14 +120,14 @@ class PageLists:
         """
         before = self.of
         gone = [pages for i, pages in enumerate(before) if i not in sources]
-        full = [length // self.page_size for length in lengths]
+        full = [tokens // self.page_size for tokens in whole]
         again = [source for i, source in enumerate(sources) if source in sources[:i]]
         fresh = sum(len(before[source]) - full[source] for source in again)
         if fresh > self.pool.free + self.pool.only_used_by(gone):
             self.pool.refuse(fresh)
         for pages in gone:
             self.pool.release(pages)
-        copies = []
+        copies: list[tuple[int, int]] = []
         after: list[list[int]] = []
         for i, source in enumerate(sources):
             pages = before[source]
@@ -132,8 +135,8 @@ class PageLists:
                 shared = pages[: full[source]]
                 own = self.pool.take(len(pages) - len(shared))
                 self.pool.share(shared)
-                if lengths[source] % self.page_size:
-                    copies.append((pages[len(shared)], own[0]))
+                written = self._pages(lengths[source]) - len(shared)
+                copies += zip(pages[len(shared) :][:written], own, strict=False)
                 pages = shared + own
             after.append(list(pages))
         self.of = after
