@@ -124,9 +124,10 @@ def attend(
     refuse_arguments(module, given)
     spans = isinstance(attention_mask, Spans)
     if query.shape[2] != 1 or (attention_mask is not None and not spans):
-        return sdpa_attention_forward(
+        prompt: tuple[Any, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **given
         )
+        return prompt
     q = query.squeeze(2)
     lengths, begins = take_spans(attention_mask) if spans else (None, None)
     if begins is None:
