@@ -70,3 +70,9 @@ __all__ = [
     "kernels",
     "merge",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("torch", "hf"):
+        raise AttributeError(f"flashdec.{name} is a package of its own: import flashdec.{name}")
+    raise AttributeError(f"module 'flashdec' has no attribute {name!r}")

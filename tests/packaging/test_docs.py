@@ -59,7 +59,7 @@ def test_the_examples_run(page: str, needs: tuple[str, ...]) -> None:
 def test_the_example_of_cuda_graphs_runs() -> None:
     pytest.importorskip("torch")
     text = (ROOT / "docs/cuda_graphs.md").read_text()
-    (example,) = re.findall(r"```\n(import torch\n.*?)```", text, re.S)
+    (example,) = re.findall(r"```py\n(import torch\n.*?)```", text, re.S)
     exec(example, {})
 
 

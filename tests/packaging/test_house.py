@@ -96,8 +96,7 @@ def test_ctypes_stays_behind_the_mirrors() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_numpy_is_the_only_hard_dependency(path: Path) -> None:
     own = sys.stdlib_module_names | {"flashdec", "numpy"}
-    if path.parent.name == "torch":
-        own |= {"torch"}
+    own |= {"torch": {"torch"}, "hf": {"torch", "transformers"}}.get(path.parent.name, set())
     assert top_level_imports(path) - own == set()
 
 
@@ -106,7 +105,10 @@ def test_importing_flashdec_imports_no_framework() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert loaded & {"torch", "jax", "jaxlib", "cupy", "cuda", "numba", "ml_dtypes"} == set()
+    assert (
+        loaded & {"torch", "transformers", "jax", "jaxlib", "cupy", "cuda", "numba", "ml_dtypes"}
+        == set()
+    )
     assert "numpy" in loaded
 
 

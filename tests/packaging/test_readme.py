@@ -32,7 +32,7 @@ def test_the_python_runs_and_is_right() -> None:
 def test_the_pytorch_example_runs() -> None:
     pytest.importorskip("torch")
     names: dict[str, Any] = {}
-    (example,) = re.findall(r"```\n(import torch\n.*?)```", TEXT, re.S)
+    (example,) = re.findall(r"```py\n(import torch\n.*?)```", TEXT, re.S)
     exec(example, names)
     assert names["cache"].kv_len.tolist() == [1] * 8
     new_v = names["new_v"].repeat_interleave(4, dim=1)  # attention over one token

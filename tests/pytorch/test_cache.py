@@ -40,12 +40,9 @@ class Model:
         """Append so many tokens (default: 1 each) to both layers, and check attention over them."""
         tokens = max(counts or [1])
         cache.extend(1 if counts is None else counts)
-        new_len = None
-        if counts is not None:
-            new_len = torch.tensor(counts, dtype=torch.int32, device=self.device)
         k, v = self.rows(tokens, KV_HEADS), self.rows(tokens, KV_HEADS)
         for layer in range(LAYERS):
-            cache.append(layer, k + layer, v + layer, new_len=new_len)
+            cache.append(layer, k + layer, v + layer)
         for b in range(BATCH):
             for t in range(1 if counts is None else counts[b]):
                 at = (b, t) if tokens > 1 else b
@@ -109,7 +106,7 @@ def test_pages_are_shared_and_come_back() -> None:
     model.step(cache)
     cache.drop([0, 2])
     assert cache.free_pages == 9 - 3
-    cache.drop([1])
+    cache.drop(1)
     assert cache.free_pages == 9
 
 
@@ -234,6 +231,48 @@ def test_sizes_are_at_least_one(name: str) -> None:
         make("cpu", **{name: 0})
 
 
+def test_steps_are_kept_in_order() -> None:
+    cache, model = make("cpu"), Model("cpu")
+    one, five = model.rows(1, KV_HEADS), model.rows(5, KV_HEADS)
+
+    def refused(words: str, layer: int, k: Any) -> None:
+        before = [each.clone() for each in cache.k]
+        with pytest.raises(flashdec.InvalidArgumentError, match=words):
+            cache.append(layer, k, k)
+        assert all(torch.equal(*pair) for pair in zip(cache.k, before, strict=True))
+
+    refused("no step has begun; extend begins one", 0, one)
+    cache.extend(5)
+    refused("k has 1 tokens and the step 5, as extend was told", 0, one)
+    refused("layer 2 is not there; they are numbered 0 to 1", 2, five)
+    refused("layer -1 is not there", -1, five)
+    cache.append(0, five, five)
+    refused("layer 0 has written the rows of this step; extend begins the next", 0, five)
+    cache.append(1, five, five)
+    refused("layer 1 has written", 1, five)
+    with pytest.raises(flashdec.InvalidArgumentError, match="layer 2 is not there"):
+        cache.decode(2, model.rows(1, Q_HEADS))
+    assert repr(cache) == "<KVCache of 2 layers, 3 sequences up to 70 tokens, cpu, 12 pages free>"
+
+
+def test_lengths_of_the_device(device: str) -> None:
+    cache, model = make(device), Model(device)
+    counts = torch.tensor([3, 0, 5], dtype=torch.int32, device=device)
+    cache.reserve(5)
+    cache.advance(counts)
+    k = model.rows(5, KV_HEADS)
+    for layer in range(LAYERS):
+        cache.append(layer, k, k)
+    assert cache.kv_len.tolist() == [3, 0, 5]
+    page = cache.page_table[0, 0]
+    assert torch.equal(cache.k[0][page, :3], k[0, :3])
+    assert not cache.k[0][page, 3:].any()
+
+
+def test_a_dtype_may_be_a_name() -> None:
+    assert make("cpu", dtype="bfloat16").k[0].dtype == torch.bfloat16
+
+
 def test_counts_from_a_generator() -> None:
     cache = make("cpu")
     cache.extend(count for count in (3, 0, 20))
@@ -242,7 +281,7 @@ def test_counts_from_a_generator() -> None:
 
 def test_what_was_not_reserved_is_nan_and_written_nowhere(device: str) -> None:
     model, cache = Model(device), make(device)
-    cache.advance()
+    cache.advance()  # without reserve
     before = [each.clone() for each in cache.k]
     cache.append(0, model.rows(1, KV_HEADS), model.rows(1, KV_HEADS))
     assert torch.equal(cache.k[0], before[0])

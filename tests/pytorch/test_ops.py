@@ -361,3 +361,11 @@ def test_inference_tensors_are_not_written_outside() -> None:
     with torch.inference_mode():
         ops.append(step.k, step.v, *call)
     assert not torch.equal(step.k_cache, before)
+
+
+def test_what_is_no_tensor_is_refused_in_a_sentence() -> None:
+    step = make_step("cpu")
+    with pytest.raises(flashdec.InvalidArgumentError, match="kv_len is of type int; "):
+        ops.decode(*decode_args(step)[:3], kv_len=50)
+    with pytest.raises(flashdec.InvalidArgumentError, match="o is of type tuple; "):
+        ops.merge((step.q, step.q), (step.q, step.q))

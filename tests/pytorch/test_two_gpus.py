@@ -41,9 +41,8 @@ def test_a_cache_on_the_other_gpu() -> None:
             dtype=torch.bfloat16, device=device, page_size=16,
         )  # fmt: skip
         cache.extend([40, 3])
-        new = torch.tensor([40, 3], dtype=torch.int32, device=device)
         rows = torch.linspace(-1, 1, 2 * 40 * 2 * 64).view(2, 40, 2, 64).to(device, torch.bfloat16)
-        cache.append(0, rows, rows, new_len=new)
+        cache.append(0, rows, rows)
         cache.reorder([1, 1])
         outputs.append(cache.decode(0, rows[:, :4].reshape(2, 8, 64)).cpu())
     assert torch.equal(*outputs)

@@ -9,7 +9,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
-from flashdec.hf.refusals import refuse_arguments, refuse_config
+from flashdec.hf.refusals import refuse_arguments, refuse_config, refuse_dtype
 from flashdec.hf.spans import Spans, make_spans, spans_of_mask, take_spans
 from flashdec.torch import decode
 
@@ -60,6 +60,7 @@ def make_mask(
     """
     if more.get("config") is not None:
         refuse_config(more["config"])
+    refuse_dtype(more.get("dtype"))
     if q_length != 1 or mask_function is not causal_mask_function:
         return sdpa_mask(
             batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, attention_mask,

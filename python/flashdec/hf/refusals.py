@@ -7,7 +7,7 @@ from typing import Any
 
 from flashdec.errors import UnsupportedError
 
-__all__ = ["refuse_arguments", "refuse_config"]
+__all__ = ["refuse_arguments", "refuse_config", "refuse_dtype"]
 
 _REMEDY = 'load the model with attn_implementation="sdpa" or "eager"'
 
@@ -46,6 +46,15 @@ def refuse_config(config: Any) -> None:
     if type(config) not in _seen:
         _refuse_other_attention(type(config))
         _seen.add(type(config))
+
+
+def refuse_dtype(dtype: Any) -> None:
+    """Refuse a model of another type of elements."""
+    name = str(dtype).removeprefix("torch.")
+    if dtype is not None and name not in ("float32", "float16", "bfloat16"):
+        raise UnsupportedError(
+            f"the model is in {name}; flashdec takes float32, float16 and bfloat16: {_REMEDY}"
+        )
 
 
 def _is_used(config: Any, name: str) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.compiler import is_compiling
 
 from flashdec.descriptor import Descriptor
 from flashdec.dtypes import as_dtype
 from flashdec.errors import InvalidArgumentError
 from flashdec.torch import direct, functions
+from flashdec.torch._numbers import counts_of, sequences_of
 from flashdec.torch._plans import select
 from flashdec.torch.page_tables import PageTables, upload
 
@@ -22,7 +23,9 @@ class KVCache:
     """Keys and values of a batch of sequences, for every layer of a model.
 
     A step of a model is `extend`, then for each layer `append` or `append_rotary`, then `decode`.
-    In a CUDA graph `extend` is two: `reserve` before each replay, `advance` inside the graph.
+    In a CUDA graph `extend` is two: `reserve` before each replay, `advance` inside the graph.  In
+    eager mode a layer that writes before `extend`, twice, or another number of tokens is refused;
+    a graph or a compiled step is taken as it was made.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ class KVCache:
         Of the model; batch: sequences at a time.
     capacity : int
         Tokens that a sequence can have.
-    dtype : torch.dtype
+    dtype : torch.dtype or str
         float32, float16 or bfloat16, of the cache and of queries.
     device : torch.device or str
         Where.
@@ -58,6 +61,8 @@ class KVCache:
         Live tokens before the present step: where `append` writes.
     page_table : int32 tensor ``[batch, pages]`` or None
         Pages of each sequence; -1 where there is none yet, which `decode` answers with NaN.
+    reserved : list of int
+        Tokens that there is room for, of each sequence.
     plan : Plan
         What decides how `decode` runs.
     workspace : uint8 tensor
@@ -97,6 +102,8 @@ class KVCache:
             if number is not None and number < 1:
                 raise InvalidArgumentError(f"{name} is {number}; it must be 1 or more")
         device = torch.empty(0, device=device).device  # with its number
+        if isinstance(dtype, str):
+            dtype = getattr(torch, as_dtype(dtype).name.lower())
         width = -(-capacity // page_size) if page_size else 0
         pages = (batch * width if num_pages is None else num_pages) if page_size else 0
         desc = Descriptor(
@@ -116,7 +123,11 @@ class KVCache:
         self.capacity, self.page_size, self.layout = capacity, page_size, layout
         self._scale, self._batch_invariant, self._bhsd = scale, batch_invariant, layout == "bhsd"
         self.reserved = [0] * batch
-        self._waiting: set[int] = set()  # layers that have not written the step's rows
+        # Of the step at hand: its tokens, those of each sequence where they differ, and the layers
+        # that have not written them.
+        self._tokens: int | None = 0
+        self._new_len: Any = None
+        self._waiting: set[int] = set()
         with torch.inference_mode(False):  # so that they may be written anywhere
             self._make(layers, width, desc, dtype, device)
         self.workspace = functions.make_workspace(
@@ -163,7 +174,7 @@ class KVCache:
             If a sequence would have more than its capacity, or there are not enough pages; then
             nothing has changed.
         """
-        more = self._counts(tokens)
+        more = counts_of(tokens, self.batch)
         total = [have + count for have, count in zip(self.reserved, more, strict=True)]
         if max(total) > self.capacity:
             longest = total.index(max(total))
@@ -183,9 +194,14 @@ class KVCache:
         new_len : int or int32 tensor ``[batch]``
             Tokens of every sequence, or of each: on the device, up to what has been reserved.
         """
+        same = isinstance(new_len, int)
+        self._begin(new_len if same else None, None if same else new_len)
+
+    def _begin(self, tokens: int | None, new_len: Any) -> None:
         self.start.copy_(self.kv_len)
-        self.kv_len.add_(new_len)
-        if not torch.compiler.is_compiling():
+        self.kv_len.add_(tokens if new_len is None else new_len)
+        self._tokens, self._new_len = tokens, new_len
+        if not is_compiling():
             self._waiting = set(range(len(self.k)))
 
     def extend(self, tokens: int | Sequence[int] = 1) -> None:
@@ -201,48 +217,106 @@ class KVCache:
         InvalidArgumentError
             As `reserve`.
         """
-        counts = self._counts(tokens)
+        counts = counts_of(tokens, self.batch)
         self.reserve(counts)
-        same = len(set(counts)) == 1
-        self.advance(counts[0] if same else upload(counts, self.kv_len))
+        same = min(counts) == max(counts)
+        self._begin(max(counts), None if same else upload(counts, self.kv_len))
 
-    def append(self, layer: int, k: Any, v: Any, *, new_len: Any = None) -> None:
-        """Write the step's rows of a layer: `flashdec.torch.append`."""
-        self._note(layer)
+    def append(self, layer: int, k: Any, v: Any) -> None:
+        """Write the step's rows of a layer: `flashdec.torch.append`.
+
+        Parameters
+        ----------
+        layer : int
+            Which.
+        k, v : tensor ``[batch, tokens, kv_heads, head_dim]``
+            Rows, as many as the longest extension; with one token also without that axis.  Those
+            beyond a sequence's own are not read.
+        """
+        self._write(layer, k)
         functions.append(
             k, v, self.k[layer], self.v[layer], self.start, page_table=self.page_table,
-            new_len=new_len, layout=self.layout,
+            new_len=self._new_len, layout=self.layout,
         )  # fmt: skip
 
     def append_rotary(
         self, layer: int, q: Any, k: Any, v: Any, cos: Any, sin: Any, *, positions: Any = None,
-        new_len: Any = None, interleaved: bool = False,
+        interleaved: bool = False,
     ) -> Any:  # fmt: skip
         """Write the step's rows of a layer, rotated: `flashdec.torch.append_rotary`.
+
+        Parameters
+        ----------
+        layer, k, v
+            As `append`.
+        q : tensor ``[batch, tokens, q_heads, head_dim]``
+            Queries, with an axis of tokens where k has one.
+        cos, sin, positions, interleaved
+            As for `flashdec.append`.
 
         Returns
         -------
         q_out : tensor like q
             The rotated queries.
         """
-        self._note(layer)
+        self._write(layer, k)
         k_cache, v_cache = self.k[layer], self.v[layer]
         if direct.is_open(q, k, v, cos, sin):
             out = direct.empty_like(q)
             direct.tell_of_writes(k_cache, v_cache)
             if not direct.append(
-                k, v, k_cache, v_cache, self.start, q, out, cos, sin, positions, new_len,
+                k, v, k_cache, v_cache, self.start, q, out, cos, sin, positions, self._new_len,
                 self.page_table, None, self._bhsd, False, interleaved,
             ):  # fmt: skip
                 return out
         return functions.append_rotary(
             q, k, v, cos, sin, k_cache, v_cache, self.start, positions=positions,
-            page_table=self.page_table, new_len=new_len, layout=self.layout,
+            page_table=self.page_table, new_len=self._new_len, layout=self.layout,
             interleaved=interleaved,
         )  # fmt: skip
 
+    def _write(self, layer: int, k: Any) -> None:
+        """Refuse rows that do not belong to the step at hand; a compiled step is whole."""
+        if is_compiling():
+            return
+        if layer not in self._waiting:
+            self._layer(layer)
+            raise InvalidArgumentError(
+                f"layer {layer} has written the rows of this step; extend begins the next"
+                if self._tokens
+                else "no step has begun; extend begins one"
+            )
+        tokens = k.size(1) if k.dim() == 4 else 1
+        if tokens != self._tokens and self._tokens is not None:
+            raise InvalidArgumentError(
+                f"k has {tokens} tokens and the step {self._tokens}, as extend was told"
+            )
+        self._waiting.discard(layer)
+
+    def _layer(self, layer: int) -> None:
+        if not 0 <= layer < len(self.k):
+            raise InvalidArgumentError(
+                f"layer {layer} is not there; they are numbered 0 to {len(self.k) - 1}"
+            )
+
     def decode(self, layer: int, q: Any, *, return_lse: bool = False, base2: bool = False) -> Any:
-        """Attention of one token of each sequence over a layer's cache: `flashdec.torch.decode`."""
+        """Attention of one token of each sequence over a layer's cache: `flashdec.torch.decode`.
+
+        Parameters
+        ----------
+        layer : int
+            Which.
+        q : tensor ``[batch, q_heads, head_dim]``
+            Queries.
+        return_lse, base2 : bool
+            As for `flashdec.torch.decode`.
+
+        Returns
+        -------
+        o, lse : tensors
+            As `flashdec.torch.decode`.
+        """
+        self._layer(layer)
         if not return_lse and direct.is_open(q):
             o = direct.empty_like(q)
             if not direct.decode(
@@ -256,11 +330,9 @@ class KVCache:
             batch_invariant=self._batch_invariant, return_lse=return_lse, base2=base2,
         )  # fmt: skip
 
-    def drop(self, sequences: Sequence[int]) -> None:
+    def drop(self, sequences: int | Sequence[int]) -> None:
         """Empty some sequences, whose places others can take; their pages are free again."""
-        sequences = [_whole(sequence) for sequence in sequences]
-        for sequence in sequences:
-            self._check(sequence)
+        sequences = sequences_of(sequences, self.batch)
         places = upload(sequences, self.kv_len).long()
         for lengths in (self.kv_len, self.start):
             lengths.index_fill_(0, places, 0)
@@ -286,14 +358,12 @@ class KVCache:
         -----
         With pages, sequences that continue the same share what is full; without, rows are copied.
         """
-        sources = [_whole(source) for source in sources]
+        sources = sequences_of(sources, self.batch)
         if len(sources) != self.batch:
             raise InvalidArgumentError(
                 f"sources has {len(sources)} numbers; it must have {self.batch}, one for each "
                 "sequence"
             )
-        for source in sources:
-            self._check(source)
         if self._tables:
             lengths = self._lengths()
             # Where a step has begun and not been written, nobody may share where it goes.
@@ -307,24 +377,6 @@ class KVCache:
             lengths.copy_(lengths[places])
         self.reserved = [self.reserved[source] for source in sources]
 
-    def _note(self, layer: int) -> None:
-        """Note that a layer writes: a compiled step is whole, and notes nothing."""
-        if self._waiting and not torch.compiler.is_compiling():
-            self._waiting.discard(layer)
-
-    def _counts(self, tokens: int | Sequence[int]) -> list[int]:
-        """Return one number for each sequence, whole and not negative."""
-        try:
-            counts = [operator.index(tokens)] * self.batch  # type: ignore[arg-type]
-        except TypeError:
-            counts = [_whole(count) for count in tokens]  # type: ignore[union-attr]
-        if len(counts) != self.batch or min(counts) < 0:
-            raise InvalidArgumentError(
-                f"tokens is {tokens}; it must have one number of 0 or more for each of the "
-                f"{self.batch} sequences"
-            )
-        return counts
-
     def _lengths(self) -> list[int]:
         """Wait for the device and return how many tokens there are."""
         lengths: list[int] = self.kv_len.tolist()
@@ -336,15 +388,9 @@ class KVCache:
                 )
         return lengths
 
-    def _check(self, sequence: int) -> None:
-        if not 0 <= sequence < self.batch:
-            raise InvalidArgumentError(
-                f"sequence {sequence} is not there; they are numbered 0 to {self.batch - 1}"
-            )
-
-
-def _whole(number: Any) -> int:
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise InvalidArgumentError(f"{number!r} is no whole number") from None
+    def __repr__(self) -> str:
+        pages = f", {self.free_pages} pages free" if self.page_size else ""
+        return (
+            f"<KVCache of {len(self.k)} layers, {self.batch} sequences up to {self.capacity} "
+            f"tokens, {self.kv_len.device}{pages}>"
+        )

@@ -89,6 +89,7 @@ def decode(
             q, k, v, o, None, kv_len, page_table, workspace, scale, bhsd, batch_invariant, False
         ):
             return o
+    _check_tensors(kv_len=kv_len, page_table=page_table, workspace=workspace)
     given = (q, k, v, kv_len, page_table, workspace, scale, bhsd, batch_invariant)
     if return_lse:
         return torch.ops.flashdec.decode_lse.default(*given, base2)
@@ -248,8 +249,18 @@ def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
     RuntimeError
         As `append`.
     """
+    _check_tensors(o=o, lse=lse)
     merged: tuple[Any, Any] = torch.ops.flashdec.merge.default(o, lse, base2)
     return merged
+
+
+def _check_tensors(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None and not isinstance(value, torch.Tensor):
+            raise InvalidArgumentError(
+                f"{name} is of type {type(value).__name__}; flashdec.torch takes one tensor, "
+                "flashdec itself numbers and pairs of parts too"
+            )
 
 
 def _heads_first(layout: str) -> bool:

@@ -40,6 +40,8 @@ def _calls(gpu: Gpu) -> dict[str, Callable[[], Any]]:
         head_dim=_DIM, page_size=_PAGE, **more,
     )  # fmt: skip
     cache.extend(_TOKENS)
+    cache.advance(0)
+    cache._tokens = 1
     q = torch.randn((1, _Q_HEADS, _DIM), **more)
     rows = torch.randn((1, _KV_HEADS, _DIM), **more)
     cos = torch.randn((_CAPACITY, _DIM // 2), device=gpu.device)
@@ -49,6 +51,14 @@ def _calls(gpu: Gpu) -> dict[str, Callable[[], Any]]:
     verbs = torch.ops.flashdec
     prepared = cache.workspace
     places = {"page_table": table}
+
+    def in_a_step(write: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> None:
+            cache._waiting.add(0)  # as `extend` does once for all layers
+            write()
+
+        return call
+
     return {
         "empty call": lambda: None,
         "torch.empty_like": partial(torch.empty_like, q),
@@ -62,8 +72,10 @@ def _calls(gpu: Gpu) -> dict[str, Callable[[], Any]]:
         ),
         "merge": partial(ops.merge, o, lse),
         "KVCache.decode": partial(cache.decode, 0, q),
-        "KVCache.append": partial(cache.append, 0, rows, rows),
-        "KVCache.append_rotary": partial(cache.append_rotary, 0, q, rows, rows, cos, cos),
+        "KVCache.append": in_a_step(partial(cache.append, 0, rows, rows)),
+        "KVCache.append_rotary": in_a_step(
+            partial(cache.append_rotary, 0, q, rows, rows, cos, cos)
+        ),
         "ops.flashdec.decode": partial(verbs.decode.default, q, k, v, lengths, table, prepared),
         "ops.flashdec.append": partial(verbs.append.default, rows, rows, k, v, lengths, table),
         "ops.flashdec.append_rotary": partial(
