@@ -234,9 +234,17 @@ class KVCache:
             beyond a sequence's own are not read.
         """
         self._write(layer, k)
+        k_cache, v_cache = self.k[layer], self.v[layer]
+        if direct.is_open(k, v) and direct.may_write(k_cache, v_cache):
+            nothing = None, None, None, None, None  # of queries and angles
+            if not direct.append(
+                k, v, k_cache, v_cache, self.start, *nothing, self._new_len, self.page_table, None,
+                self._bhsd, False, False,
+            ):  # fmt: skip
+                return
         functions.append(
-            k, v, self.k[layer], self.v[layer], self.start, page_table=self.page_table,
-            new_len=self._new_len, layout=self.layout,
+            k, v, k_cache, v_cache, self.start, page_table=self.page_table, new_len=self._new_len,
+            layout=self.layout,
         )  # fmt: skip
 
     def append_rotary(
@@ -261,9 +269,8 @@ class KVCache:
         """
         self._write(layer, k)
         k_cache, v_cache = self.k[layer], self.v[layer]
-        if direct.is_open(q, k, v, cos, sin):
+        if direct.is_open(q, k, v, cos, sin) and direct.may_write(k_cache, v_cache):
             out = direct.empty_like(q)
-            direct.tell_of_writes(k_cache, v_cache)
             if not direct.append(
                 k, v, k_cache, v_cache, self.start, q, out, cos, sin, positions, self._new_len,
                 self.page_table, None, self._bhsd, False, interleaved,
@@ -277,21 +284,24 @@ class KVCache:
 
     def _write(self, layer: int, k: Any) -> None:
         """Refuse rows that do not belong to the step at hand; a compiled step is whole."""
+        waiting = self._waiting
+        if layer in waiting:
+            tokens = k.size(1) if k.dim() == 4 else 1
+            if tokens == self._tokens or self._tokens is None:
+                waiting.discard(layer)
+                return
         if is_compiling():
             return
-        if layer not in self._waiting:
-            self._layer(layer)
-            raise InvalidArgumentError(
-                f"layer {layer} has written the rows of this step; extend begins the next"
-                if self._tokens
-                else "no step has begun; extend begins one"
-            )
-        tokens = k.size(1) if k.dim() == 4 else 1
-        if tokens != self._tokens and self._tokens is not None:
+        self._layer(layer)
+        if layer in waiting:
             raise InvalidArgumentError(
                 f"k has {tokens} tokens and the step {self._tokens}, as extend was told"
             )
-        self._waiting.discard(layer)
+        raise InvalidArgumentError(
+            f"layer {layer} has written the rows of this step; extend begins the next"
+            if self._tokens
+            else "no step has begun; extend begins one"
+        )
 
     def _layer(self, layer: int) -> None:
         if not 0 <= layer < len(self.k):

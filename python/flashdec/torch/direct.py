@@ -43,24 +43,31 @@ def is_open(first: Any, *others: Any) -> bool:
         or _tracing_state() is not None
     ):
         return False
-    tensors = (first, *others)
-    if is_grad_enabled():
-        for tensor in tensors:
-            if tensor is not None and tensor.requires_grad:
-                return False
-    if first.dtype is not bfloat16:  # a part of a conjugate may have its sign elsewhere
-        for tensor in tensors:
-            if tensor is not None and tensor.is_neg():
-                return False
-    return True
+    if is_grad_enabled() and _any_requires_grad(first, *others):
+        return False
+    return first.dtype is bfloat16 or not _any_is_negated(first, *others)
 
 
-def may_write(*tensors: Any) -> bool:
-    """Return whether PyTorch lets anybody write to them now; None among them is."""
-    if not is_inference_mode_enabled():
-        for tensor in tensors:
-            if tensor is not None and tensor.is_inference():
-                return False
+def _any_requires_grad(*tensors: Any) -> bool:
+    for tensor in tensors:
+        if tensor is not None and tensor.requires_grad:
+            return True
+    return False
+
+
+def _any_is_negated(*tensors: Any) -> bool:
+    """Return whether one is part of a conjugate, whose sign is not in its memory."""
+    for tensor in tensors:
+        if tensor is not None and tensor.is_neg():
+            return True
+    return False
+
+
+def may_write(k_cache: Any, v_cache: Any) -> bool:
+    """Return whether PyTorch lets anybody write to caches now; autograd knows of it then."""
+    if not is_inference_mode_enabled() and (k_cache.is_inference() or v_cache.is_inference()):
+        return False
+    _increment_version((k_cache, v_cache))
     return True
 
 
@@ -72,5 +79,5 @@ def empty_like(tensor: Any) -> Any:
 
 
 def tell_of_writes(*tensors: Any) -> None:
-    """Let autograd know that tensors, of which some may be None, are about to be written."""
+    """Let autograd know that other tensors, of which some may be None, have been written."""
     _increment_version([tensor for tensor in tensors if tensor is not None])

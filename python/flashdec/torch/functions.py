@@ -162,14 +162,17 @@ def append(
     inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
     bhsd = _heads_first(layout)
-    written = (k_cache, v_cache, kv_len if advance else None, status)
-    if direct.is_open(k, v, k_cache, v_cache) and direct.may_write(*written):
-        direct.tell_of_writes(*written)
-        if not direct.append(
+    if (
+        direct.is_open(k, v, k_cache, v_cache)
+        and direct.may_write(k_cache, v_cache)
+        and not direct.append(
             k, v, k_cache, v_cache, kv_len, None, None, None, None, None, new_len, page_table,
             status, bhsd, advance, False,
-        ):  # fmt: skip
-            return
+        )
+    ):  # fmt: skip
+        if advance or status is not None:
+            direct.tell_of_writes(kv_len if advance else None, status)
+        return
     torch.ops.flashdec.append.default(
         k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance
     )
@@ -212,14 +215,14 @@ def append_rotary(
         As `append`.
     """
     bhsd = _heads_first(layout)
-    written = (k_cache, v_cache, kv_len if advance else None, status)
-    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache) and direct.may_write(*written):
+    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache) and direct.may_write(k_cache, v_cache):
         out = direct.empty_like(q)
-        direct.tell_of_writes(*written)
         if not direct.append(
             k, v, k_cache, v_cache, kv_len, q, out, cos, sin, positions, new_len, page_table,
             status, bhsd, advance, interleaved,
         ):  # fmt: skip
+            if advance or status is not None:
+                direct.tell_of_writes(kv_len if advance else None, status)
             return out
     return torch.ops.flashdec.append_rotary.default(
         q, k, v, cos, sin, k_cache, v_cache, kv_len,
