@@ -49,18 +49,12 @@ def is_open(first: Any, *others: Any) -> bool:
 
 
 def _any_requires_grad(*tensors: Any) -> bool:
-    for tensor in tensors:
-        if tensor is not None and tensor.requires_grad:
-            return True
-    return False
+    return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def _any_is_negated(*tensors: Any) -> bool:
     """Return whether one is part of a conjugate, whose sign is not in its memory."""
-    for tensor in tensors:
-        if tensor is not None and tensor.is_neg():
-            return True
-    return False
+    return any(tensor is not None and tensor.is_neg() for tensor in tensors)
 
 
 def may_write(k_cache: Any, v_cache: Any) -> bool:
