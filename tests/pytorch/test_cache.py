@@ -199,6 +199,49 @@ def test_rotary(device: str) -> None:
     assert lse.shape == (BATCH, Q_HEADS)
 
 
+@kinds
+@pytest.mark.parametrize("turns", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_attend_is_append_and_decode(
+    device: str, page_size: int, layout: str, turns: bool, compiled: bool
+) -> None:
+    torch._dynamo.reset()
+    got, want = make(device, page_size, layout=layout), make(device, page_size, layout=layout)
+    model = Model(device)
+    angles = torch.linspace(0, 9, CAPACITY * DIM // 2).view(CAPACITY, -1).to(device)
+    tables = (angles.cos(), angles.sin()) if turns else ()
+
+    def attend(q: Any, k: Any, v: Any) -> Any:
+        return [got.attend(layer, q + layer, k, v, *tables) for layer in range(LAYERS)]
+
+    call = torch.compile(attend, backend="aot_eager", fullgraph=True) if compiled else attend
+    for _ in range(3):
+        got.extend()
+        want.extend()
+        q, k, v = model.rows(1, Q_HEADS), model.rows(1, KV_HEADS), model.rows(1, KV_HEADS)
+        before = q.clone()
+        for layer, o in enumerate(call(q, k, v)):
+            turned = q + layer
+            if turns:
+                turned = want.append_rotary(layer, turned, k, v, *tables)
+            else:
+                want.append(layer, k, v)
+            assert torch.equal(o, want.decode(layer, turned))
+        assert torch.equal(q, before)
+    assert all(torch.equal(*pair) for pair in zip(got.k, want.k, strict=True))
+
+
+def test_attend_refuses_what_append_does() -> None:
+    cache, model = make("cpu"), Model("cpu")
+    q, k = model.rows(1, Q_HEADS), model.rows(1, KV_HEADS)
+    with pytest.raises(flashdec.InvalidArgumentError, match="no step has begun"):
+        cache.attend(0, q, k, k)
+    cache.extend()
+    with pytest.raises(RuntimeError, match="v has the shape"):
+        cache.attend(0, q, k, k[:, :1])
+    cache.attend(0, q, k, k)
+
+
 def test_refusals_change_nothing() -> None:
     model, cache = Model("cpu"), make("cpu", num_pages=4)
     model.step(cache, [33, 16, 0])

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.compiler import is_compiling
 
 from flashdec.descriptor import Descriptor
 from flashdec.dtypes import as_dtype
 from flashdec.errors import InvalidArgumentError
 from flashdec.torch import direct, functions
-from flashdec.torch._numbers import counts_of, sequences_of
 from flashdec.torch._plans import select
-from flashdec.torch.page_tables import PageTables, upload
+from flashdec.torch.sequences import Sequences
 
 __all__ = ["KVCache"]
 
 
-class KVCache:
+class KVCache(Sequences):
     """Keys and values of a batch of sequences, for every layer of a model.
 
     A step of a model is `extend`, then for each layer `append` or `append_rotary`, then `decode`.
@@ -120,107 +117,28 @@ class KVCache:
             num_pages=pages,
         )
         self.plan = select(desc, device, batch_invariant)
-        self.capacity, self.page_size, self.layout = capacity, page_size, layout
+        self.layout = layout
         self._scale, self._batch_invariant, self._bhsd = scale, batch_invariant, layout == "bhsd"
-        self.reserved = [0] * batch
-        # Of the step at hand: its tokens, those of each sequence where they differ, and the layers
-        # that have not written them.
-        self._tokens: int | None = 0
-        self._new_len: Any = None
-        self._waiting: set[int] = set()
         with torch.inference_mode(False):  # so that they may be written anywhere
-            self._make(layers, width, desc, dtype, device)
+            super().__init__(batch, capacity, page_size, pages, device)
+            self._make(layers, desc, dtype, device)
         self.workspace = functions.make_workspace(
-            torch.empty((batch, q_heads, head_dim), dtype=dtype, device=device),
+            self._rotated,
             self.k[0], self.v[0], page_table=self.page_table, layout=layout, scale=scale,
             batch_invariant=batch_invariant,
         )  # fmt: skip
 
-    def _make(self, layers: int, width: int, desc: Any, dtype: Any, device: Any) -> None:
-        batch, pages = desc.batch, desc.num_pages
-        blocks, tokens = (pages, self.page_size) if self.page_size else (batch, self.capacity)
+    def _make(self, layers: int, desc: Any, dtype: Any, device: Any) -> None:
+        paged = self.page_size != 0
+        blocks, tokens = (desc.num_pages if paged else desc.batch), self.page_size or self.capacity
         rows = (desc.kv_heads, tokens) if self.layout == "bhsd" else (tokens, desc.kv_heads)
         self.k, self.v = (
             [torch.zeros((blocks, *rows, row), dtype=dtype, device=device) for _ in range(layers)]
             for row in (desc.head_dim, desc.head_dim_v)
         )
-        self.kv_len, self.start = torch.zeros((2, batch), dtype=torch.int32, device=device)
-        self._tables = None
-        if self.page_size:
-            self._tables = PageTables(batch, width, self.page_size, pages, device)
-        self.page_table = self._tables.tensor if self._tables else None
-
-    @property
-    def batch(self) -> int:
-        """Return the number of sequences, empty ones among them."""
-        return len(self.reserved)
-
-    @property
-    def free_pages(self) -> int:
-        """Return how many pages no sequence has; 0 without pages."""
-        return self._tables.free if self._tables else 0
-
-    def reserve(self, tokens: int | Sequence[int] = 1) -> None:
-        """Make room for more tokens: the host's part of `extend`.
-
-        Parameters
-        ----------
-        tokens : int or sequence of int
-            How many, of every sequence or of each.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If a sequence would have more than its capacity, or there are not enough pages; then
-            nothing has changed.
-        """
-        more = counts_of(tokens, self.batch)
-        total = [have + count for have, count in zip(self.reserved, more, strict=True)]
-        if max(total) > self.capacity:
-            longest = total.index(max(total))
-            raise InvalidArgumentError(
-                f"sequence {longest} would have {total[longest]} tokens; the capacity is "
-                f"{self.capacity}"
-            )
-        if self._tables:
-            self._tables.grow(total)
-        self.reserved = total
-
-    def advance(self, new_len: int | Any = 1) -> None:
-        """Let lengths grow by what the layers append next: the device's part of `extend`.
-
-        Parameters
-        ----------
-        new_len : int or int32 tensor ``[batch]``
-            Tokens of every sequence, or of each: on the device, up to what has been reserved.
-        """
-        same = isinstance(new_len, int)
-        self._begin(new_len if same else None, None if same else new_len)
-
-    def _begin(self, tokens: int | None, new_len: Any) -> None:
-        self.start.copy_(self.kv_len)
-        self.kv_len.add_(tokens if new_len is None else new_len)
-        self._tokens, self._new_len = tokens, new_len
-        if not is_compiling():
-            self._waiting = set(range(len(self.k)))
-
-    def extend(self, tokens: int | Sequence[int] = 1) -> None:
-        """Begin a step of so many new tokens: `reserve`, and `advance`.
-
-        Parameters
-        ----------
-        tokens : int or sequence of int
-            How many, of every sequence or of each.
-
-        Raises
-        ------
-        InvalidArgumentError
-            As `reserve`.
-        """
-        counts = counts_of(tokens, self.batch)
-        self.reserve(counts)
-        same = min(counts) == max(counts)
-        self._begin(max(counts), None if same else upload(counts, self.kv_len))
+        # Of `attend`, whose rotated queries nobody else sees.
+        rows_of_q = (desc.batch, desc.q_heads, desc.head_dim)
+        self._rotated = torch.empty(rows_of_q, dtype=dtype, device=device)
 
     def append(self, layer: int, k: Any, v: Any) -> None:
         """Write the step's rows of a layer: `flashdec.torch.append`.
@@ -233,7 +151,7 @@ class KVCache:
             Rows, as many as the longest extension; with one token also without that axis.  Those
             beyond a sequence's own are not read.
         """
-        self._write(layer, k)
+        self._check_step(layer, k)
         k_cache, v_cache = self.k[layer], self.v[layer]
         if direct.is_open(k, v) and direct.may_write(k_cache, v_cache):
             nothing = None, None, None, None, None  # of queries and angles
@@ -241,11 +159,13 @@ class KVCache:
                 k, v, k_cache, v_cache, self.start, *nothing, self._new_len, self.page_table, None,
                 self._bhsd, False, False,
             ):  # fmt: skip
+                self._note_written(layer)
                 return
         functions.append(
             k, v, k_cache, v_cache, self.start, page_table=self.page_table, new_len=self._new_len,
             layout=self.layout,
         )  # fmt: skip
+        self._note_written(layer)
 
     def append_rotary(
         self, layer: int, q: Any, k: Any, v: Any, cos: Any, sin: Any, *, positions: Any = None,
@@ -267,7 +187,7 @@ class KVCache:
         q_out : tensor like q
             The rotated queries.
         """
-        self._write(layer, k)
+        self._check_step(layer, k)
         k_cache, v_cache = self.k[layer], self.v[layer]
         if direct.is_open(q, k, v, cos, sin) and direct.may_write(k_cache, v_cache):
             out = direct.empty_like(q)
@@ -275,39 +195,15 @@ class KVCache:
                 k, v, k_cache, v_cache, self.start, q, out, cos, sin, positions, self._new_len,
                 self.page_table, None, self._bhsd, False, interleaved,
             ):  # fmt: skip
+                self._note_written(layer)
                 return out
-        return functions.append_rotary(
+        out = functions.append_rotary(
             q, k, v, cos, sin, k_cache, v_cache, self.start, positions=positions,
             page_table=self.page_table, new_len=self._new_len, layout=self.layout,
             interleaved=interleaved,
         )  # fmt: skip
-
-    def _write(self, layer: int, k: Any) -> None:
-        """Refuse rows that do not belong to the step at hand; a compiled step is whole."""
-        waiting = self._waiting
-        if layer in waiting:
-            tokens = k.size(1) if k.dim() == 4 else 1
-            if tokens == self._tokens or self._tokens is None:
-                waiting.discard(layer)
-                return
-        if is_compiling():
-            return
-        self._layer(layer)
-        if layer in waiting:
-            raise InvalidArgumentError(
-                f"k has {tokens} tokens and the step {self._tokens}, as extend was told"
-            )
-        raise InvalidArgumentError(
-            f"layer {layer} has written the rows of this step; extend begins the next"
-            if self._tokens
-            else "no step has begun; extend begins one"
-        )
-
-    def _layer(self, layer: int) -> None:
-        if not 0 <= layer < len(self.k):
-            raise InvalidArgumentError(
-                f"layer {layer} is not there; they are numbered 0 to {len(self.k) - 1}"
-            )
+        self._note_written(layer)
+        return out
 
     def decode(self, layer: int, q: Any, *, return_lse: bool = False, base2: bool = False) -> Any:
         """Attention of one token of each sequence over a layer's cache: `flashdec.torch.decode`.
@@ -326,7 +222,7 @@ class KVCache:
         o, lse : tensors
             As `flashdec.torch.decode`.
         """
-        self._layer(layer)
+        self._check_layer(layer)
         if not return_lse and direct.is_open(q):
             o = direct.empty_like(q)
             if not direct.decode(
@@ -340,63 +236,44 @@ class KVCache:
             batch_invariant=self._batch_invariant, return_lse=return_lse, base2=base2,
         )  # fmt: skip
 
-    def drop(self, sequences: int | Sequence[int]) -> None:
-        """Empty some sequences, whose places others can take; their pages are free again."""
-        sequences = sequences_of(sequences, self.batch)
-        places = upload(sequences, self.kv_len).long()
-        for lengths in (self.kv_len, self.start):
-            lengths.index_fill_(0, places, 0)
-        for sequence in sequences:
-            self.reserved[sequence] = 0
-        if self._tables:
-            self._tables.drop(sequences)
-
-    def reorder(self, sources: Sequence[int]) -> None:
-        """Let sequence i continue what ``sources[i]`` was, as a beam search does.
+    def attend(
+        self, layer: int, q: Any, k: Any, v: Any, cos: Any = None, sin: Any = None, *,
+        positions: Any = None, interleaved: bool = False,
+    ) -> Any:  # fmt: skip
+        """Take a layer's step of one token: append, and decode, for less of the host's time.
 
         Parameters
         ----------
-        sources : sequence of int
-            For each sequence which one; several may continue the same.
+        layer, k, v
+            As `append`.
+        q : tensor ``[batch, q_heads, head_dim]``
+            Queries.
+        cos, sin, positions, interleaved
+            As for `append_rotary`; without cos and sin nothing is rotated.
 
-        Raises
-        ------
-        InvalidArgumentError
-            If there are not enough pages; then nothing has changed.
-
-        Notes
-        -----
-        With pages, sequences that continue the same share what is full; without, rows are copied.
+        Returns
+        -------
+        o : tensor ``[batch, q_heads, head_dim_v]``
+            As `decode`.
         """
-        sources = sequences_of(sources, self.batch)
-        if len(sources) != self.batch:
-            raise InvalidArgumentError(
-                f"sources has {len(sources)} numbers; it must have {self.batch}, one for each "
-                "sequence"
+        turns = cos is not None
+        if direct.is_open(q, k, v, cos, sin):
+            self._check_step(layer, k)
+            k_cache, v_cache = self.k[layer], self.v[layer]
+            given, rotated = (q, self._rotated) if turns else (None, None)
+            if direct.may_write(k_cache, v_cache) and not direct.append(
+                k, v, k_cache, v_cache, self.start, given, rotated, cos, sin, positions,
+                self._new_len, self.page_table, None, self._bhsd, False, interleaved,
+            ):  # fmt: skip
+                self._note_written(layer)
+                return self.decode(layer, rotated if turns else q)
+        if turns:
+            q = self.append_rotary(
+                layer, q, k, v, cos, sin, positions=positions, interleaved=interleaved
             )
-        if self._tables:
-            lengths = self._lengths()
-            # Where a step has begun and not been written, nobody may share where it goes.
-            whole = self.start.tolist() if self._waiting else lengths
-            self._tables.reorder(sources, lengths, whole, (*self.k, *self.v))
-        places = upload(sources, self.kv_len).long()
-        if not self._tables:
-            for cache in (*self.k, *self.v):
-                cache.copy_(cache[places])
-        for lengths in (self.kv_len, self.start):
-            lengths.copy_(lengths[places])
-        self.reserved = [self.reserved[source] for source in sources]
-
-    def _lengths(self) -> list[int]:
-        """Wait for the device and return how many tokens there are."""
-        lengths: list[int] = self.kv_len.tolist()
-        for sequence, (length, room) in enumerate(zip(lengths, self.reserved, strict=True)):
-            if length > room:
-                raise InvalidArgumentError(
-                    f"sequence {sequence} has {length} tokens and room for {room}; reserve makes "
-                    "room before advance"
-                )
-        return lengths
+        else:
+            self.append(layer, k, v)
+        return self.decode(layer, q)
 
     def __repr__(self) -> str:
         pages = f", {self.free_pages} pages free" if self.page_size else ""

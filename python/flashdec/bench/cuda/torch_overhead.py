@@ -76,6 +76,7 @@ def _calls(gpu: Gpu) -> dict[str, Callable[[], Any]]:
         "KVCache.append_rotary": in_a_step(
             partial(cache.append_rotary, 0, q, rows, rows, cos, cos)
         ),
+        "KVCache.attend (both)": in_a_step(partial(cache.attend, 0, q, rows, rows, cos, cos)),
         "ops.flashdec.decode": partial(verbs.decode.default, q, k, v, lengths, table, prepared),
         "ops.flashdec.append": partial(verbs.append.default, rows, rows, k, v, lengths, table),
         "ops.flashdec.append_rotary": partial(
