@@ -4,7 +4,6 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <unordered_map>
 
 #include "core/validate.h"
 #include "core/workspace.h"
@@ -13,29 +12,37 @@
 namespace flashdec::torch {
 namespace {
 
-constexpr size_t kMostPlans = 1024;
-
 struct Key {
   flashdec_descriptor desc;
   int32_t device;
   uint32_t batch_invariant;
-
-  bool operator==(const Key& other) const { return std::memcmp(this, &other, sizeof(*this)) == 0; }
 };
 static_assert(sizeof(Key) == sizeof(flashdec_descriptor) + 8, "keys compare by their bytes");
 
-struct Hash {
-  size_t operator()(const Key& key) const {
-    uint64_t words[sizeof(Key) / sizeof(uint64_t)];
-    std::memcpy(words, &key, sizeof(words));
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a's, over words
-    for (uint64_t word : words) {
-      hash = (hash ^ word) * 0x100000001b3;
-      hash ^= hash >> 32;
-    }
-    return hash;
-  }
+struct Entry {
+  Key key;  // of zeros, which are no problem, where there is none
+  Plan plan;
 };
+
+// A key may be in any of the places of its row; each new one takes the next of them in turn.  Not a
+// map of the C++ run time, because the library asks nothing of that.
+constexpr int kRows = 128, kPlaces = 4;
+
+struct Table {
+  Entry entries[kRows][kPlaces];
+  uint32_t next[kRows];
+};
+
+uint64_t hash_of(const Key& key) {
+  uint64_t words[sizeof(Key) / sizeof(uint64_t)];
+  std::memcpy(words, &key, sizeof(words));
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a's, over words
+  for (uint64_t word : words) {
+    hash = (hash ^ word) * 0x100000001b3;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
 
 Plan select(const Key& key) {
   flashdec_preference wishes = {};
@@ -58,13 +65,18 @@ struct Freed {
 }  // namespace
 
 const Plan& plan_for(const flashdec_descriptor& desc, bool batch_invariant, int32_t device) {
-  thread_local std::unordered_map<Key, Plan, Hash> plans;
+  thread_local std::unique_ptr<Table, Freed> table;
+  if (table == nullptr) table.reset(static_cast<Table*>(std::calloc(1, sizeof(Table))));
+  if (table == nullptr) throw std::bad_alloc();
   const Key key = {desc, device, batch_invariant};
-  const auto found = plans.find(key);
-  if (found != plans.end()) return found->second;
+  const uint64_t row = hash_of(key) % kRows;
+  for (const Entry& entry : table->entries[row])
+    if (std::memcmp(&entry.key, &key, sizeof(key)) == 0) return entry.plan;
   const Plan made = select(key);
-  if (plans.size() >= kMostPlans) plans.clear();
-  return plans.emplace(key, made).first->second;
+  Entry& entry = table->entries[row][table->next[row]++ % kPlaces];
+  std::memcpy(static_cast<void*>(&entry.plan), &made, sizeof(made));
+  entry.key = key;
+  return entry.plan;
 }
 
 void* host_scratch(int64_t bytes) {

@@ -326,13 +326,22 @@ def test_traced_calls_are_operators(device: str) -> None:
     assert torch.equal(traced(q), ops.decode(q, step.k_cache, step.v_cache))
 
 
-def test_parts_of_conjugates_keep_their_sign() -> None:
-    """PyTorch keeps the sign of such a view beside its memory."""
+def test_a_sign_beside_the_memory_is_kept() -> None:
+    """PyTorch has views of conjugates that are negated when they are read."""
     step = make_step("cpu", dtype=torch.float32)
-    negated = torch.complex(torch.zeros_like(step.k_cache), -step.k_cache).conj().imag
+    negated = torch._neg_view(-step.k_cache)
     assert negated.is_neg()
     got = ops.decode(step.q, negated, step.v_cache, kv_len=step.kv_len)
     assert torch.equal(got, ops.decode(*decode_args(step)[:3], kv_len=step.kv_len))
+
+
+def test_more_shapes_than_plans_are_kept(device: str) -> None:
+    """Those that have been forgotten are made again."""
+    k = torch.randn((1, 600, 1, 64), device=device)
+    q = torch.randn((1, 1, 64), device=device)
+    wanted = [ops.decode(q, k[:, :n], k[:, :n]) for n in range(1, 601)]
+    for n in (1, 300, 600, 2):
+        assert torch.equal(ops.decode(q, k[:, :n], k[:, :n]), wanted[n - 1])
 
 
 def test_options_are_true_or_not_and_numbers_or_not() -> None:
