@@ -103,7 +103,14 @@ Refusal why_not(const Kernel& kernel, const Problem& problem, const Choice& choi
 Refusal explain(const Kernel& kernel, const Problem& problem, const Choice& choice,
                 const Device& device) {
   const Refusal why = why_not(kernel, problem, choice, device);
-  if (why.code == FLASHDEC_SUCCESS || why.text[0] != '\0') return why;
+  if (why.code == FLASHDEC_SUCCESS) return why;
+  // For a row of its own, which another may exceed.
+  const bool wide = problem.head_dim > kernel.max_head_dim;
+  if (why.text[0] != '\0' && (wide || problem.head_dim_v > kernel.max_head_dim))
+    return refusal(why.code, "%s is %lld; %s takes up to %lld", wide ? "head_dim" : "head_dim_v",
+                   ll(wide ? problem.head_dim : problem.head_dim_v), kernel.name,
+                   ll(kernel.max_head_dim));
+  if (why.text[0] != '\0') return why;
   const bool cuda = kernel.backend == FLASHDEC_BACKEND_CUDA;
   if (choice.backend != FLASHDEC_BACKEND_ANY && kernel.backend != choice.backend)
     return refusal(why.code, "%s runs on %s, which the preference leaves out", kernel.name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -133,12 +133,13 @@ def measure_generate(line: GenerateLine, device: str) -> GenerateResult:
     shape = SHAPES[device]
     layers = _layers(line, device)
     model = _model(torch, {**shape, "num_hidden_layers": layers}, device)
-    result = GenerateResult(line, layers, {})
-    for name in CONTENDERS:
-        model.set_attn_implementation(name)
-        seconds = _measure(torch, model, line, device)
-        result = replace(result, seconds={**result.seconds, name: seconds})
-    return result
+    # A compiled step is the GPU's; one that is not is the host's, whose speed wanders, so that the
+    # contenders take turns.
+    turns = [[name] for name in CONTENDERS] if line.compiled else [list(CONTENDERS)]
+    seconds: dict[str, float] = {}
+    for names in turns:
+        seconds |= _measure(torch, model, line, device, names)
+    return GenerateResult(line, layers, seconds)
 
 
 def _model(torch: Any, shape: dict[str, Any], device: str) -> Any:
@@ -179,19 +180,25 @@ def _cache(torch: Any, model: Any, line: GenerateLine, room: int, device: str) -
     return made
 
 
-def _measure(torch: Any, model: Any, line: GenerateLine, device: str) -> float:
-    """Return the median seconds of a step."""
+def _measure(
+    torch: Any, model: Any, line: GenerateLine, device: str, names: list[str]
+) -> dict[str, float]:
+    """Return the median seconds of a step of each contender, all on one cache that grows."""
     warm, steps = _STEPS[device]
+    rounds = warm + steps
     with torch.no_grad():
-        cache = _cache(torch, model, line, warm + steps + 2, device)
+        cache = _cache(torch, model, line, rounds * len(names) + 2, device)
         torch._dynamo.reset()
         forward: Callable[..., Any] = model.forward
         if line.compiled:
             forward = torch.compile(forward, fullgraph=True, mode="reduce-overhead")
         ids = torch.ones((line.batch, 1), dtype=torch.long, device=device)
-        padding = _padding(torch, line, warm + steps, device) if line.padded else None
-        times = []
-        for turn in range(warm + steps):
+        padding = _padding(torch, line, rounds * len(names), device) if line.padded else None
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(rounds * len(names)):
+            name = names[turn % len(names)]
+            if model.config._attn_implementation != name:
+                model.set_attn_implementation(name)
             _finish(torch, device)
             start = perf_counter()
             place = torch.full((1, 1), line.context + turn, dtype=torch.long, device=device)
@@ -201,13 +208,12 @@ def _measure(torch: Any, model: Any, line: GenerateLine, device: str) -> float:
             ).logits
             ids = logits[:, -1:].argmax(-1)
             _finish(torch, device)
-            if turn >= warm:
-                times.append(perf_counter() - start)
+            times[name].append(perf_counter() - start)
     del cache, forward
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
-    return median(times)
+    return {name: median(kept[warm:]) for name, kept in times.items()}
 
 
 def _padding(torch: Any, line: GenerateLine, room: int, device: str) -> Any:
