@@ -252,7 +252,8 @@ def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
     RuntimeError
         As `append`.
     """
-    _check_tensors(o=o, lse=lse)
+    if type(o) is not torch.Tensor or type(lse) is not torch.Tensor:
+        _check_tensors(o=o, lse=lse)
     merged: tuple[Any, Any] = torch.ops.flashdec.merge.default(o, lse, base2)
     return merged
 
