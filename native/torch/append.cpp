@@ -7,6 +7,7 @@
 #include "core/run.h"
 #include "core/status.h"
 #include "torch/kernels.h"
+#include "torch/operands.h"
 
 namespace flashdec::torch {
 namespace {
@@ -31,36 +32,23 @@ Places take_places(Arguments& given) {
   return places;
 }
 
-// The operands of one append, read.
-class Operands {
- public:
-  void read(int operand, const Tensor& tensor) {
-    if (!tensor) return;
-    read_tensor(tensor, append_operand_name(operand), &storage_[operand]);
-    arrays.of[operand] = &storage_[operand];
-  }
+using AppendOperands = Operands<AppendArrays, FLASHDEC_APPEND_OPERAND_COUNT, append_operand_name>;
 
-  void read(const Places& places) {
-    read(FLASHDEC_APPEND_OPERAND_K_CACHE, places.k_cache);
-    read(FLASHDEC_APPEND_OPERAND_V_CACHE, places.v_cache);
-    read(FLASHDEC_APPEND_OPERAND_KV_LEN, places.kv_len);
-    read(FLASHDEC_APPEND_OPERAND_PAGE_TABLE, places.page_table);
-    read(FLASHDEC_APPEND_OPERAND_NEW_LEN, places.new_len);
-    read(FLASHDEC_APPEND_OPERAND_STATUS, places.status);
-  }
-
-  AppendArrays arrays = {};
-
- private:
-  Array storage_[FLASHDEC_APPEND_OPERAND_COUNT];
-};
+void read(const Places& places, AppendOperands* operands) {
+  operands->read(FLASHDEC_APPEND_OPERAND_K_CACHE, places.k_cache);
+  operands->read(FLASHDEC_APPEND_OPERAND_V_CACHE, places.v_cache);
+  operands->read(FLASHDEC_APPEND_OPERAND_KV_LEN, places.kv_len);
+  operands->read(FLASHDEC_APPEND_OPERAND_PAGE_TABLE, places.page_table);
+  operands->read(FLASHDEC_APPEND_OPERAND_NEW_LEN, places.new_len);
+  operands->read(FLASHDEC_APPEND_OPERAND_STATUS, places.status);
+}
 
 struct Written {
   const Tensor& tensor;
   const char* name;
 };
 
-void compute(const Places& places, const Operands& operands, uint32_t flags) {
+void compute(const Places& places, const AppendOperands& operands, uint32_t flags) {
   const Tensor none;
   const Written written[] = {
       {places.k_cache, "k_cache"},
@@ -74,7 +62,7 @@ void compute(const Places& places, const Operands& operands, uint32_t flags) {
   args.struct_size = sizeof(args);
   args.flags = flags | (places.advance ? FLASHDEC_APPEND_ADVANCE : 0);
   bind_append(places.axes, operands.arrays, &args);
-  flashdec::append(args, current_stream(*operands.arrays.of[FLASHDEC_APPEND_OPERAND_K]));
+  flashdec::append(args, current_stream(operands[FLASHDEC_APPEND_OPERAND_K]));
   for (const Written& each : written)
     if (each.tensor) tell_of_write(each.tensor);
 }
@@ -85,10 +73,10 @@ void append(Arguments& given, Results&) {
   const Tensor k = given.tensor(), v = given.tensor();
   const Places places = take_places(given);
   refuse_gradients({&k, &v, &places.k_cache, &places.v_cache});
-  Operands operands;
+  AppendOperands operands;
   operands.read(FLASHDEC_APPEND_OPERAND_K, k);
   operands.read(FLASHDEC_APPEND_OPERAND_V, v);
-  operands.read(places);
+  read(places, &operands);
   compute(places, operands, 0);
 }
 
@@ -99,15 +87,15 @@ void append_rotary(Arguments& given, Results& results) {
   const Tensor positions = given.optional_tensor();
   const uint32_t flags = given.flag() ? FLASHDEC_APPEND_INTERLEAVED : 0;
   refuse_gradients({&q, &k, &v, &cos, &sin, &places.k_cache, &places.v_cache});
-  Operands operands;
+  AppendOperands operands;
   operands.read(FLASHDEC_APPEND_OPERAND_Q, q);
   operands.read(FLASHDEC_APPEND_OPERAND_K, k);
   operands.read(FLASHDEC_APPEND_OPERAND_V, v);
   operands.read(FLASHDEC_APPEND_OPERAND_COS, cos);
   operands.read(FLASHDEC_APPEND_OPERAND_SIN, sin);
   operands.read(FLASHDEC_APPEND_OPERAND_POSITIONS, positions);
-  operands.read(places);
-  const Array& read_q = *operands.arrays.of[FLASHDEC_APPEND_OPERAND_Q];
+  read(places, &operands);
+  const Array& read_q = operands[FLASHDEC_APPEND_OPERAND_Q];
   check_float("q", read_q);
   Tensor out = make_like(read_q, read_q.dtype, read_q.ndim, read_q.shape);
   operands.read(FLASHDEC_APPEND_OPERAND_Q_OUT, out);

@@ -18,6 +18,13 @@ const Plan& plan_of(const Arrays& arrays, const DecodeOptions& options) {
   return plan_for(desc, options.batch_invariant, device);
 }
 
+bool needs_no_workspace(const Plan& plan, Scratch* scratch) {
+  const int64_t bytes = plan.workspace_bytes;
+  if (bytes != 0 && plan.device >= 0) return false;
+  *scratch = {bytes != 0 ? host_scratch(bytes) : nullptr, static_cast<uint64_t>(bytes), false};
+  return true;
+}
+
 Scratch scratch_of(const Array& workspace, const Array& q) {
   check_beside("workspace", workspace, "q", q);
   const int64_t size = workspace.type_bits / 8;

@@ -22,6 +22,9 @@ struct Scratch {
 // Good until the thread's next call.
 const Plan& plan_of(const Arrays& arrays, const DecodeOptions& options);
 
+// Whether a run needs no workspace of the caller's: then `scratch` is what there is.
+bool needs_no_workspace(const Plan& plan, Scratch* scratch);
+
 // A workspace of the caller's, from its first address that will do.
 Scratch scratch_of(const Array& workspace, const Array& q);
 

@@ -7,7 +7,7 @@
 #include "core/workspace.h"
 #include "torch/attend.h"
 #include "torch/kernels.h"
-#include "torch/plans.h"
+#include "torch/operands.h"
 
 namespace flashdec::torch {
 namespace {
@@ -32,31 +32,17 @@ Decode take(Arguments& given, bool with_lse) {
   return call;
 }
 
-// The operands of one run, read.
-class Operands {
- public:
-  void read(int operand, const Tensor& tensor) {
-    if (!tensor) return;
-    read_tensor(tensor, operand_name(operand), &storage_[operand]);
-    arrays.of[operand] = &storage_[operand];
-  }
-
-  Arrays arrays = {};
-
- private:
-  Array storage_[FLASHDEC_OPERAND_COUNT];
-};
+using DecodeOperands = Operands<Arrays, FLASHDEC_OPERAND_COUNT, operand_name>;
 
 // `holder` keeps what is allocated until the work is enqueued; then PyTorch's allocator gives it to
 // others behind that.
 Scratch scratch_for(const Plan& plan, const Tensor& workspace, const Array& q, Tensor* holder) {
-  const int64_t bytes = plan.workspace_bytes;
-  if (bytes == 0) return {nullptr, 0, false};
-  if (plan.device < 0) return {host_scratch(bytes), static_cast<uint64_t>(bytes), false};
-  if (!workspace) *holder = make_bytes(q, bytes + kWorkspaceAlign);
+  Scratch scratch;
+  if (needs_no_workspace(plan, &scratch)) return scratch;
+  if (!workspace) *holder = make_bytes(q, plan.workspace_bytes + kWorkspaceAlign);
   Array memory;
   read_tensor(workspace ? workspace : *holder, "workspace", &memory);
-  Scratch scratch = scratch_of(memory, q);
+  scratch = scratch_of(memory, q);
   scratch.prepared = static_cast<bool>(workspace);
   return scratch;
 }
@@ -65,14 +51,13 @@ Scratch scratch_for(const Plan& plan, const Tensor& workspace, const Array& q, T
 void decode_into(Arguments& given, Results& results, bool with_lse) {
   const Decode call = take(given, with_lse);
   refuse_gradients({&call.q, &call.k, &call.v});
-  Operands operands;
+  DecodeOperands operands;
   operands.read(FLASHDEC_OPERAND_Q, call.q);
   operands.read(FLASHDEC_OPERAND_K, call.k);
   operands.read(FLASHDEC_OPERAND_V, call.v);
   operands.read(FLASHDEC_OPERAND_KV_LEN, call.kv_len);
   operands.read(FLASHDEC_OPERAND_PAGE_TABLE, call.page_table);
-  const Array &q = *operands.arrays.of[FLASHDEC_OPERAND_Q],
-              &v = *operands.arrays.of[FLASHDEC_OPERAND_V];
+  const Array &q = operands[FLASHDEC_OPERAND_Q], &v = operands[FLASHDEC_OPERAND_V];
   check_ndim("q", q, 3, 3);
   check_float("q", q);
   check_ndim("v", v, 4, 4);

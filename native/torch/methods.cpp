@@ -1,13 +1,12 @@
 // The operators' kernels as methods of Python: the way around PyTorch's dispatcher.
 
-#include "core/array.h"
+#include "core/array_checks.h"
 #include "core/bind_append.h"
 #include "core/guarded.h"
 #include "core/interpreter.h"
 #include "core/run.h"
 #include "flashdec_torch.h"
 #include "torch/attend.h"
-#include "torch/plans.h"
 
 using namespace flashdec;
 
@@ -50,8 +49,8 @@ class Given {
 
   CUstream_st* stream(const Array& first) const {
     CUstream_st* stream = nullptr;
-    constexpr int32_t kDlCuda = 2;
-    if (first.device_type == kDlCuda) current_stream(*reader_, first.device_id, &stream);
+    const int32_t device = checked_cuda_device("the first tensor", first);
+    if (device >= 0) current_stream(*reader_, device, &stream);
     return stream;
   }
 
@@ -79,14 +78,13 @@ void* answer(Body body) {
 }
 
 torch::Scratch scratch_for(const Plan& plan, const Given& given, int index, const Array& q) {
-  const int64_t bytes = plan.workspace_bytes;
-  if (bytes == 0) return {nullptr, 0, false};
-  if (plan.device < 0) return {torch::host_scratch(bytes), static_cast<uint64_t>(bytes), false};
+  torch::Scratch scratch;
+  if (torch::needs_no_workspace(plan, &scratch)) return scratch;
   Array storage;
   const Array* workspace = given.array(index, "workspace", &storage);
   if (workspace == nullptr)
     refuse(FLASHDEC_WORKSPACE_TOO_SMALL, "workspace is None; this plan needs %lld bytes",
-           static_cast<long long>(bytes));
+           static_cast<long long>(plan.workspace_bytes));
   return torch::scratch_of(*workspace, q);
 }
 
