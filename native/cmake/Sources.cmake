@@ -42,12 +42,12 @@ set(FLASHDEC_CPU_SOURCES
 set(FLASHDEC_TORCH_SOURCES
   native/torch/api.cpp
   native/torch/append.cpp
-  native/torch/attend.cpp
   native/torch/decode.cpp
   native/torch/merge.cpp
-  native/torch/methods.cpp
   native/torch/plans.cpp
+  native/torch/python.cpp
   native/torch/register.cpp
+  native/torch/scratch.cpp
   native/torch/tensor.cpp)
 
 # One file for each instruction set, with its own flags.

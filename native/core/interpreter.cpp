@@ -20,6 +20,14 @@ Interpreter find_interpreter() {
   find(found.capsule_pointer, "PyCapsule_GetPointer");
   find(found.capsule_name, "PyCapsule_GetName");
   find(found.make_int, "PyLong_FromLong");
+  find(found.make_tuple, "PyTuple_Pack");
+  find(found.type, "PyObject_Type");
+  find(found.intern, "PyUnicode_InternFromString");
+  find(found.attribute, "PyObject_GetAttr");
+  find(found.make_bool, "PyBool_FromLong");
+  find(found.address, "PyLong_AsVoidPtr");
+  find(found.keep, "Py_IncRef");
+  find(found.release, "Py_DecRef");
   find(found.exception, "PyErr_Occurred");
   find(found.clear_exception, "PyErr_Clear");
   find(found.number, "PyFloat_AsDouble");

@@ -1,6 +1,8 @@
 // The few functions of Python that reading its objects takes.
 #pragma once
 
+#include <cstdint>
+
 namespace flashdec {
 
 // Found in the process at run time: the library must load where there is no Python.
@@ -8,13 +10,21 @@ struct Interpreter {
   void* (*capsule_pointer)(void* capsule, const char* name);  // PyCapsule_GetPointer
   const char* (*capsule_name)(void* capsule);                 // PyCapsule_GetName
   void* (*make_int)(long value);                              // PyLong_FromLong
+  void* (*make_tuple)(intptr_t count, ...);                   // PyTuple_Pack
+  void* (*type)(void* object);                                // PyObject_Type
+  void* (*intern)(const char* name);                          // PyUnicode_InternFromString
+  void* (*attribute)(void* object, void* name);               // PyObject_GetAttr
+  void (*keep)(void* object);                                 // Py_IncRef
+  void (*release)(void* object);                              // Py_DecRef
   void* (*exception)();                                       // PyErr_Occurred
   void (*clear_exception)();                                  // PyErr_Clear
+  void* (*make_bool)(long value);                             // PyBool_FromLong
+  void* (*address)(void* number);                             // PyLong_AsVoidPtr
   double (*number)(void* value);                              // PyFloat_AsDouble
   int (*is_true)(void* value);                                // PyObject_IsTrue
   void* (*leave_gil)();                                       // PyEval_SaveThread
   void (*take_gil)(void* thread);                             // PyEval_RestoreThread
-  const void* none;                                           // Py_None
+  void* none;                                                 // Py_None
 };
 
 // Refuses if the process has no Python.

@@ -48,21 +48,20 @@ extern "C" {
  */
 FLASHDEC_API int32_t flashdec_torch_register(void);
 
+/* What Python calls a PyCFunction of METH_FASTCALL. */
+typedef void* (*flashdec_python_method)(void* self, void* const* arguments, int64_t count);
+
 /*
- * Two of the kernels as methods of Python (PyCFunctions of METH_FASTCALL),
- * which take half the time that PyTorch's dispatcher does.  self is a PyCapsule
- * named "flashdec_object_reader" of a flashdec_object_reader with PyTorch's
- * exchange table; absent arguments are None.  Results are written where the
- * caller says, and nobody looks at gradients or tells autograd of writes.
- * Returns a new int, the status.
+ * An operator as a method of Python, which takes half the time that PyTorch's
+ * dispatcher does; null where no operator has that name.  It takes all arguments
+ * of the schema, without keywords, and returns a new reference: the operator's
+ * result (True where the schema has none), or None.  Then nothing has been done
+ * and the operator is to be asked: something is wrong, or a subclass, mode, tracer
+ * or gradient has to see the call.  Besides the functions above these are looked
+ * up: at::native::is_neg, the lengths of the stacks of modes, and of
+ * libtorch_python THPVariable_Wrap, THPVariableClass and getTracingState.
  */
-
-/* The first seven of flashdec_operand, workspace, scale, bhsd, batch_invariant, base2.  On a GPU
-   workspace must be given where the plan needs one. */
-FLASHDEC_API void* flashdec_torch_decode_method(void* self, void* const* arguments, int64_t count);
-
-/* flashdec_append_operand's, bhsd, advance, interleaved. */
-FLASHDEC_API void* flashdec_torch_append_method(void* self, void* const* arguments, int64_t count);
+FLASHDEC_API flashdec_python_method flashdec_torch_method(const char* name);
 
 #ifdef __cplusplus
 }

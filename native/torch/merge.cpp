@@ -1,39 +1,38 @@
-// merge, of parts that are one tensor.
-
-#include <utility>
+// Of parts that are one tensor.
 
 #include "core/array_checks.h"
 #include "core/bind_merge.h"
 #include "core/run.h"
-#include "torch/kernels.h"
+#include "torch/calls.h"
+#include "torch/operands.h"
 
 namespace flashdec::torch {
+namespace {
 
-void merge(Arguments& given, Results& results) {
-  const Tensor o = given.tensor(), lse = given.tensor();
-  const bool base2 = given.flag();
-  refuse_gradients({&o, &lse});
-  Array parts, part_lse, merged, merged_lse;
-  read_tensor(o, "o", &parts);
-  read_tensor(lse, "lse", &part_lse);
+const char* name_of(int operand) {
+  return merge_operand_name(operand, {false, false});
+}
+
+}  // namespace
+
+Merge::Merge(Arguments& given) : o_(given.tensor()), lse_(given.tensor()), base2_(given.flag()) {}
+
+void Merge::compute(Results* results) const {
+  refuse_gradients({&o_, &lse_});
+  Operands<MergeArrays, FLASHDEC_MERGE_OPERAND_COUNT, name_of> operands;
+  operands.read(FLASHDEC_MERGE_OPERAND_PART_O, o_);
+  operands.read(FLASHDEC_MERGE_OPERAND_PART_LSE, lse_);
+  const Array& parts = operands[FLASHDEC_MERGE_OPERAND_PART_O];
   check_ndim("o", parts, 4, 4);
   check_float("o", parts);
-  Tensor out = make_like(parts, parts.dtype, 3, parts.shape + 1);
-  Tensor lse_out = make_like(parts, FLASHDEC_FLOAT32, 2, parts.shape + 1);
-  read_tensor(out, "out", &merged);
-  read_tensor(lse_out, "lse_out", &merged_lse);
-  MergeArrays arrays = {};
-  arrays.of[FLASHDEC_MERGE_OPERAND_PART_O] = &parts;
-  arrays.of[FLASHDEC_MERGE_OPERAND_PART_LSE] = &part_lse;
-  arrays.of[FLASHDEC_MERGE_OPERAND_O] = &merged;
-  arrays.of[FLASHDEC_MERGE_OPERAND_LSE] = &merged_lse;
+  const int64_t* const rows = parts.shape + 1;
+  results->push(operands.make(FLASHDEC_MERGE_OPERAND_O, parts, parts.dtype, 3, rows));
+  results->push(operands.make(FLASHDEC_MERGE_OPERAND_LSE, parts, FLASHDEC_FLOAT32, 2, rows));
   flashdec_merge_args args = {};
   args.struct_size = sizeof(args);
-  args.flags = base2 ? FLASHDEC_MERGE_BASE2 : 0;
-  bind_merge(arrays, &args);
-  flashdec::merge(args, current_stream(parts));
-  results.push(std::move(out));
-  results.push(std::move(lse_out));
+  args.flags = base2_ ? FLASHDEC_MERGE_BASE2 : 0;
+  bind_merge(operands.arrays, &args);
+  merge(args, current_stream(parts));
 }
 
 }  // namespace flashdec::torch

@@ -1,4 +1,4 @@
-// The tensors of one call, read.
+// The arrays of one call.
 #pragma once
 
 #include "torch/tensor.h"
@@ -13,6 +13,12 @@ class Operands {
     if (!tensor) return;
     read_tensor(tensor, kName(operand), &storage_[operand]);
     arrays.of[operand] = &storage_[operand];
+  }
+
+  // A result: without contents, rows side by side, on the device of `like`.
+  Tensor make(int operand, const Array& like, uint32_t dtype, int32_t ndim, const int64_t* shape) {
+    arrays.of[operand] = &storage_[operand];
+    return make_like(like, dtype, ndim, shape, &storage_[operand]);
   }
 
   const Array& operator[](int operand) const { return storage_[operand]; }

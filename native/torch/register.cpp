@@ -1,24 +1,58 @@
-// The exported function of flashdec_torch.h, and what stands between PyTorch and the kernels.
+// The exported functions of flashdec_torch.h, and what stands between PyTorch and the kernels.
 
 #include "flashdec_torch.h"
 
+#include <cstring>
+
 #include "core/guarded.h"
-#include "torch/kernels.h"
+#include "core/interpreter.h"
+#include "torch/calls.h"
+#include "torch/python.h"
+#include "torch/stack.h"
 
 using namespace flashdec;
 
 namespace {
 
 // A refusal leaves as PyTorch's exception, once nothing is left to clean up here.
-template <void (*kCompute)(torch::Arguments&, torch::Results&)>
+template <class Call>
 void kernel(torch::Value* stack, uint64_t, uint64_t) {
   const int32_t status = guarded([&] {
-    torch::Arguments arguments(stack);
-    torch::Results results(stack);
-    kCompute(arguments, results);
+    torch::StackArguments arguments(stack);
+    const Call call(arguments);
+    torch::Results results;
+    call.compute(&results);
+    torch::push(&results, stack);
   });
   if (status != FLASHDEC_SUCCESS)
     torch::api().check(false, "flashdec", __FILE__, __LINE__, last_error());
+}
+
+// The way around PyTorch's dispatcher.  None is nobody's result: whoever gets it asks the operator,
+// which says what is wrong.
+template <class Call>
+void* method(void*, void* const* objects, int64_t count) {
+  void* result = nullptr;
+  const int32_t status = guarded([&] {
+    if (torch::is_listened_to()) refuse(FLASHDEC_UNSUPPORTED, "somebody has to see this call");
+    torch::PythonArguments arguments(objects, count);
+    const Call call(arguments);
+    arguments.check_all_taken();
+    torch::Results results;
+    {
+      const WithoutGil released;
+      call.compute(&results);
+    }
+    result = torch::as_object(results);
+  });
+  if (status != FLASHDEC_SUCCESS)
+    guarded([&] {
+      const Interpreter& python = interpreter();
+      if (python.exception() != nullptr) python.clear_exception();
+      python.keep(python.none);
+      result = python.none;
+    });
+  return result;
 }
 
 #define FLASHDEC_DECODE                                                           \
@@ -30,21 +64,27 @@ void kernel(torch::Value* stack, uint64_t, uint64_t) {
 
 struct Operator {
   const char* name;
-  const char* schema;  // in the order in which the kernel takes its arguments
+  const char* schema;  // in the order in which the call takes its arguments
   torch::Kernel kernel;
+  flashdec_python_method method;
 };
 
+template <class Call>
+constexpr Operator operator_of(const char* name, const char* schema) {
+  return {name, schema, kernel<Call>, method<Call>};
+}
+
 constexpr Operator kOperators[] = {
-    {"decode", "decode" FLASHDEC_DECODE ") -> Tensor", kernel<torch::decode>},
-    {"decode_lse", "decode_lse" FLASHDEC_DECODE ", bool base2=False) -> (Tensor, Tensor)",
-     kernel<torch::decode_lse>},
-    {"append", "append(Tensor k, Tensor v, " FLASHDEC_PLACES ") -> ()", kernel<torch::append>},
-    {"append_rotary",
-     "append_rotary(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin, " FLASHDEC_PLACES
-     ", Tensor? positions=None, bool interleaved=False) -> Tensor",
-     kernel<torch::append_rotary>},
-    {"merge", "merge(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)",
-     kernel<torch::merge>},
+    operator_of<torch::Decode>("decode", "decode" FLASHDEC_DECODE ") -> Tensor"),
+    operator_of<torch::DecodeLse>(
+        "decode_lse", "decode_lse" FLASHDEC_DECODE ", bool base2=False) -> (Tensor, Tensor)"),
+    operator_of<torch::Append>("append", "append(Tensor k, Tensor v, " FLASHDEC_PLACES ") -> ()"),
+    operator_of<torch::AppendRotary>(
+        "append_rotary",
+        "append_rotary(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin, " FLASHDEC_PLACES
+        ", Tensor? positions=None, bool interleaved=False) -> Tensor"),
+    operator_of<torch::Merge>("merge",
+                              "merge(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)"),
 };
 
 constexpr char kNamespace[] = "flashdec";
@@ -79,4 +119,10 @@ int32_t flashdec_torch_register(void) {
     give_kernels("CPU");
     give_kernels("CUDA");
   });
+}
+
+flashdec_python_method flashdec_torch_method(const char* name) {
+  for (const Operator& each : kOperators)
+    if (name != nullptr && std::strcmp(each.name, name) == 0) return each.method;
+  return nullptr;
 }

@@ -1,33 +1,31 @@
-// What an operator is given and returns, as PyTorch's stack of values.
+// Arguments and results as PyTorch's stack of values.
 #pragma once
 
 #include <cstring>
 
-#include "torch/tensor.h"
+#include "torch/arguments.h"
 
 namespace flashdec::torch {
 
-// Gives each argument away once, in the order of the schema.  Take all before anything is refused:
-// nobody else frees them.
-class Arguments {
+// Take all before anything is refused: nobody else frees them.
+class StackArguments final : public Arguments {
  public:
-  explicit Arguments(const Value* stack) : next_(stack) {}
+  explicit StackArguments(const Value* stack) : next_(stack) {}
 
-  Tensor tensor() { return Tensor(take<Handle>()); }
+  Tensor tensor() override { return Tensor(take<Handle>()); }
 
-  // Empty where it is None.
-  Tensor optional_tensor() {
+  Tensor optional_tensor() override {
     Handle handle = nullptr;
     unbox(&handle);
     return Tensor(handle);
   }
 
-  double optional_number(double otherwise) {
+  double optional_number(double otherwise) override {
     unbox(&otherwise);
     return otherwise;
   }
 
-  bool flag() { return take<bool>(); }
+  bool flag() override { return take<bool>(); }
 
  private:
   template <class T>
@@ -54,15 +52,9 @@ class Arguments {
   const Value* next_;
 };
 
-// Hands results over, in the order of the schema.
-class Results {
- public:
-  explicit Results(Value* stack) : next_(stack) {}
-
-  void push(Tensor&& tensor) { *next_++ = reinterpret_cast<Value>(tensor.release()); }
-
- private:
-  Value* next_;
-};
+inline void push(Results* results, Value* stack) {
+  for (int i = 0; i < results->count; ++i)
+    stack[i] = reinterpret_cast<Value>(results->of[i].release());
+}
 
 }  // namespace flashdec::torch

@@ -58,34 +58,53 @@ void check(int32_t error, const char* what) {
   if (error != 0) refuse(FLASHDEC_INTERNAL_ERROR, "PyTorch could not %s (error %d)", what, error);
 }
 
-Tensor make(const Array& like, int32_t scalar_type, int32_t ndim, const int64_t* shape) {
-  int64_t strides[8];
+Tensor make(const Array& like, int32_t scalar_type, int32_t ndim, const int64_t* shape,
+            Array* array) {
+  const Type type = type_of(scalar_type);
+  array->struct_size = sizeof(*array);
+  array->dtype = type.dtype;
+  array->type_code = type.code;
+  array->type_bits = type.bits;
+  array->device_type = like.device_type;
+  array->device_id = like.device_id;
+  array->readonly = 0;
+  array->ndim = ndim;
   int64_t packed = 1;
   for (int32_t i = ndim - 1; i >= 0; --i) {
-    strides[i] = packed;
+    array->shape[i] = shape[i];
+    array->strides[i] = packed;
     packed *= shape[i];
   }
   const bool cuda = like.device_type == kDlCuda;
   Handle made = nullptr;
-  check(api().empty_strided(ndim, shape, strides, scalar_type, cuda ? kCuda : kCpu, like.device_id,
-                            &made),
+  check(api().empty_strided(ndim, array->shape, array->strides, scalar_type, cuda ? kCuda : kCpu,
+                            like.device_id, &made),
         "allocate");
-  return Tensor(made);
+  Tensor tensor(made);
+  check(api().get_data_ptr(made, &array->data), "tell an address");
+  return tensor;
 }
 
 }  // namespace
 
 Tensor& Tensor::operator=(Tensor&& other) {
+  std::swap(borrowed_, other.borrowed_);
   std::swap(handle_, other.handle_);
   return *this;
 }
 
 Tensor::~Tensor() {
-  if (handle_ != nullptr) api().delete_tensor(handle_);
+  if (handle_ != nullptr && !borrowed_) api().delete_tensor(handle_);
 }
 
 Handle Tensor::release() {
   return std::exchange(handle_, nullptr);
+}
+
+Tensor Tensor::borrow(Handle handle) {
+  Tensor tensor(handle);
+  tensor.borrowed_ = true;
+  return tensor;
 }
 
 void read_tensor(const Tensor& tensor, const char* name, Array* array) {
@@ -120,12 +139,13 @@ void read_tensor(const Tensor& tensor, const char* name, Array* array) {
   }
 }
 
-Tensor make_like(const Array& like, uint32_t dtype, int32_t ndim, const int64_t* shape) {
-  return make(like, scalar_type_of(dtype), ndim, shape);
+Tensor make_like(const Array& like, uint32_t dtype, int32_t ndim, const int64_t* shape,
+                 Array* array) {
+  return make(like, scalar_type_of(dtype), ndim, shape, array);
 }
 
-Tensor make_bytes(const Array& like, int64_t count) {
-  return make(like, kBytes, 1, &count);
+Tensor make_bytes(const Array& like, int64_t count, Array* array) {
+  return make(like, kBytes, 1, &count, array);
 }
 
 CUstream_st* current_stream(const Array& array) {

@@ -8,12 +8,12 @@
 
 namespace flashdec::torch {
 
-// Owns a handle; may be empty.
+// A handle, owned unless it is borrowed; may be empty.
 class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Handle handle) : handle_(handle) {}
-  Tensor(Tensor&& other) : handle_(other.release()) {}
+  Tensor(Tensor&& other) : borrowed_(other.borrowed_), handle_(other.release()) {}
   Tensor& operator=(Tensor&& other);
   ~Tensor();
 
@@ -21,17 +21,22 @@ class Tensor {
   Handle handle() const { return handle_; }
   Handle release();
 
+  // What lives as long as the call.
+  static Tensor borrow(Handle handle);
+
  private:
+  bool borrowed_ = false;
   Handle handle_ = nullptr;
 };
 
 void read_tensor(const Tensor& tensor, const char* name, Array* array);
 
-// Without contents, rows side by side, on the device of `like`.
-Tensor make_like(const Array& like, uint32_t dtype, int32_t ndim, const int64_t* shape);
+// Without contents, rows side by side, on the device of `like`; read into `array`.
+Tensor make_like(const Array& like, uint32_t dtype, int32_t ndim, const int64_t* shape,
+                 Array* array);
 
 // Bytes on the device of `like`.
-Tensor make_bytes(const Array& like, int64_t count);
+Tensor make_bytes(const Array& like, int64_t count, Array* array);
 
 // PyTorch's current stream on the device of the array; null on the CPU.
 CUstream_st* current_stream(const Array& array);

@@ -170,8 +170,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_run_method": (py_object, [py_object, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
     "flashdec_torch_register": (c_int32, []),
-    "flashdec_torch_decode_method": (py_object, [py_object, c_void_p, c_int64]),
-    "flashdec_torch_append_method": (py_object, [py_object, c_void_p, c_int64]),
+    "flashdec_torch_method": (c_void_p, [c_char_p]),
 }
 
 # These call back into Python's objects, so they keep the GIL.
@@ -183,8 +182,6 @@ _WITH_GIL = frozenset(
         "flashdec_run_objects",
         "flashdec_run_method",
         "flashdec_read_object",
-        "flashdec_torch_append_method",
-        "flashdec_torch_decode_method",
     }
 )
 

@@ -132,16 +132,11 @@ class CMethodDef(ctypes.Structure):  # PyMethodDef
 
 METH_NOARGS, METH_FASTCALL = 4, 0x80
 
-# Neither the definitions nor the names of capsules are copied, so they stay.
-_OBJECTS_NAME, _READER_NAME = b"flashdec_objects", b"flashdec_object_reader"
-
-
-def method_of(name: str, flags: int) -> CMethodDef:
-    """Make the definition of a method of Python from a function of the library."""
-    return CMethodDef(name.encode(), ctypes.cast(bind(name), c_void_p), flags, None)
-
-
-_run_method = method_of("flashdec_run_method", METH_NOARGS)
+# Neither the definition nor the name of the capsule is copied, so they stay.
+_OBJECTS_NAME = b"flashdec_objects"
+_run_method = CMethodDef(
+    b"flashdec_run_method", ctypes.cast(bind("flashdec_run_method"), c_void_p), METH_NOARGS, None
+)
 
 
 def _python(name: str, result: Any, *arguments: Any) -> Any:
@@ -153,7 +148,7 @@ def _python(name: str, result: Any, *arguments: Any) -> Any:
 
 _new_capsule = _python("PyCapsule_New", py_object, c_void_p, c_char_p, c_void_p)
 _capsule_pointer = _python("PyCapsule_GetPointer", c_void_p, py_object, c_char_p)
-_new_function = _python("PyCFunction_NewEx", py_object, POINTER(CMethodDef), py_object, c_void_p)
+new_function = _python("PyCFunction_NewEx", py_object, POINTER(CMethodDef), py_object, c_void_p)
 
 
 def make_reader(kind: ObjectKind, opaque_dtype: int = 0, exchange: int | None = None) -> Any:
@@ -178,15 +173,7 @@ def make_run(objects: Any) -> Callable[[], int]:
     Whoever calls it keeps the structure alive.
     """
     capsule = _new_capsule(address(objects), _OBJECTS_NAME, None)
-    function: Callable[[], int] = _new_function(_run_method, capsule, None)
-    return function
-
-
-def make_method(method: CMethodDef, reader: int) -> Callable[..., int]:
-    """Make a function of a method that reads objects by the reader of that address."""
-    function: Callable[..., int] = _new_function(
-        method, _new_capsule(reader, _READER_NAME, None), None
-    )
+    function: Callable[[], int] = new_function(_run_method, capsule, None)
     return function
 
 

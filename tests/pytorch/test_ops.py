@@ -271,6 +271,7 @@ def test_autograd_is_told_of_writes(device: str) -> None:
 
 def test_functions_go_round_the_dispatcher(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In eager mode; where anybody listens, the operator is called."""
+    from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
     from flashdec.torch import direct
@@ -280,31 +281,58 @@ def test_functions_go_round_the_dispatcher(device: str, monkeypatch: pytest.Monk
             heard.append(func.name())
             return func(*args, **(kwargs or {}))
 
+    class FunctionListener(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            return func(*args, **(kwargs or {}))
+
     class Mine(torch.Tensor):
         pass
 
     heard: list[str] = []
-    statuses: list[int] = []
-    for name in ("decode", "append"):
+    done: list[bool] = []
+    verbs = ("decode", "decode_lse", "append", "append_rotary", "merge")
+    for name in verbs:
         method = getattr(direct, name)
-        monkeypatch.setattr(
-            direct, name, lambda *a, m=method: statuses.append(m(*a)) or statuses[-1]
-        )
+
+        def call(*given: Any, method: Any = method) -> Any:
+            made = method(*given)
+            done.append(made is not None)
+            return made
+
+        monkeypatch.setattr(direct, name, call)
     step = make_step(device)
     workspace = ops.make_workspace(*decode_args(step)[:3])
 
-    def everything(q: Any) -> None:
-        ops.decode(q, step.k_cache, step.v_cache, kv_len=step.kv_len, workspace=workspace)
+    def everything(q: Any) -> int:
+        """Call what takes q or its like; return how many calls went round."""
+        done.clear()
+        given = {"kv_len": step.kv_len, "workspace": workspace}
+        ops.decode(q, step.k_cache, step.v_cache, **given)
+        o, lse = ops.decode(q, step.k_cache, step.v_cache, **given, return_lse=True)
+        ops.decode(q, step.k_cache, step.v_cache)
         ops.append(step.k, step.v, step.k_cache, step.v_cache, step.kv_len)
         ops.append_rotary(q, *step.rows()[1:], step.k_cache, step.v_cache, step.kv_len)
+        ops.merge(torch.stack([o, o]).as_subclass(type(q)), torch.stack([lse, lse]))
+        return sum(done)
 
-    everything(step.q)
-    assert statuses == [0, 0, 0]
+    assert everything(step.q) == 6
     with Listener():
-        everything(step.q)
-    assert {"flashdec::decode", "flashdec::append", "flashdec::append_rotary"} <= set(heard)
-    everything(step.q.as_subclass(Mine))
-    assert len(statuses) == 3 + 1  # append alone has no subclass among its first
+        assert everything(step.q) == 0
+    with FunctionListener():
+        assert everything(step.q) == 0
+    assert {f"flashdec::{verb}" for verb in verbs} <= set(heard)
+    assert everything(step.q.as_subclass(Mine)) == 1  # append has no queries
+
+
+def test_methods_take_all_arguments() -> None:
+    from flashdec.torch import direct
+
+    step = make_step("cpu")
+    given = (*decode_args(step), None, None, False, False)
+    assert direct.decode(*given) is not None
+    assert direct.decode(*given[:-1]) is None
+    assert direct.decode(*given, False) is None
+    assert direct.decode(*[0] * 17) is None
 
 
 def test_misaligned_rows_take_a_plan_of_their_own() -> None:

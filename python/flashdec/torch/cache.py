@@ -9,7 +9,7 @@ import torch
 from flashdec.descriptor import Descriptor
 from flashdec.dtypes import as_dtype
 from flashdec.errors import InvalidArgumentError
-from flashdec.torch import direct, functions
+from flashdec.torch import functions
 from flashdec.torch._plans import select
 from flashdec.torch.sequences import Sequences
 
@@ -118,12 +118,12 @@ class KVCache(Sequences):
         )
         self.plan = select(desc, device, batch_invariant)
         self.layout = layout
-        self._scale, self._batch_invariant, self._bhsd = scale, batch_invariant, layout == "bhsd"
+        self._scale, self._batch_invariant = scale, batch_invariant
         with torch.inference_mode(False):  # so that they may be written anywhere
             super().__init__(batch, capacity, page_size, pages, device)
             self._make(layers, desc, dtype, device)
         self.workspace = functions.make_workspace(
-            self._rotated,
+            torch.empty((batch, q_heads, head_dim), dtype=dtype, device=device),
             self.k[0], self.v[0], page_table=self.page_table, layout=layout, scale=scale,
             batch_invariant=batch_invariant,
         )  # fmt: skip
@@ -136,9 +136,6 @@ class KVCache(Sequences):
             [torch.zeros((blocks, *rows, row), dtype=dtype, device=device) for _ in range(layers)]
             for row in (desc.head_dim, desc.head_dim_v)
         )
-        # Of `attend`, whose rotated queries nobody else sees.
-        rows_of_q = (desc.batch, desc.q_heads, desc.head_dim)
-        self._rotated = torch.empty(rows_of_q, dtype=dtype, device=device)
 
     def append(self, layer: int, k: Any, v: Any) -> None:
         """Write the step's rows of a layer: `flashdec.torch.append`.
@@ -152,18 +149,9 @@ class KVCache(Sequences):
             beyond a sequence's own are not read.
         """
         self._check_step(layer, k)
-        k_cache, v_cache = self.k[layer], self.v[layer]
-        if direct.is_open(k, v) and direct.may_write(k_cache, v_cache):
-            nothing = None, None, None, None, None  # of queries and angles
-            if not direct.append(
-                k, v, k_cache, v_cache, self.start, *nothing, self._new_len, self.page_table, None,
-                self._bhsd, False, False,
-            ):  # fmt: skip
-                self._note_written(layer)
-                return
         functions.append(
-            k, v, k_cache, v_cache, self.start, page_table=self.page_table, new_len=self._new_len,
-            layout=self.layout,
+            k, v, self.k[layer], self.v[layer], self.start, page_table=self.page_table,
+            new_len=self._new_len, layout=self.layout,
         )  # fmt: skip
         self._note_written(layer)
 
@@ -188,22 +176,13 @@ class KVCache(Sequences):
             The rotated queries.
         """
         self._check_step(layer, k)
-        k_cache, v_cache = self.k[layer], self.v[layer]
-        if direct.is_open(q, k, v, cos, sin) and direct.may_write(k_cache, v_cache):
-            out = direct.empty_like(q)
-            if not direct.append(
-                k, v, k_cache, v_cache, self.start, q, out, cos, sin, positions, self._new_len,
-                self.page_table, None, self._bhsd, False, interleaved,
-            ):  # fmt: skip
-                self._note_written(layer)
-                return out
-        out = functions.append_rotary(
-            q, k, v, cos, sin, k_cache, v_cache, self.start, positions=positions,
+        rotated = functions.append_rotary(
+            q, k, v, cos, sin, self.k[layer], self.v[layer], self.start, positions=positions,
             page_table=self.page_table, new_len=self._new_len, layout=self.layout,
             interleaved=interleaved,
         )  # fmt: skip
         self._note_written(layer)
-        return out
+        return rotated
 
     def decode(self, layer: int, q: Any, *, return_lse: bool = False, base2: bool = False) -> Any:
         """Attention of one token of each sequence over a layer's cache: `flashdec.torch.decode`.
@@ -223,13 +202,6 @@ class KVCache(Sequences):
             As `flashdec.torch.decode`.
         """
         self._check_layer(layer)
-        if not return_lse and direct.is_open(q):
-            o = direct.empty_like(q)
-            if not direct.decode(
-                q, self.k[layer], self.v[layer], o, None, self.kv_len, self.page_table,
-                self.workspace, self._scale, self._bhsd, self._batch_invariant, False,
-            ):  # fmt: skip
-                return o
         return functions.decode(
             q, self.k[layer], self.v[layer], kv_len=self.kv_len, page_table=self.page_table,
             workspace=self.workspace, scale=self._scale, layout=self.layout,
@@ -240,7 +212,7 @@ class KVCache(Sequences):
         self, layer: int, q: Any, k: Any, v: Any, cos: Any = None, sin: Any = None, *,
         positions: Any = None, interleaved: bool = False,
     ) -> Any:  # fmt: skip
-        """Take a layer's step of one token: append, and decode, for less of the host's time.
+        """Take a layer's step of one token: `append` or `append_rotary`, then `decode`.
 
         Parameters
         ----------
@@ -256,23 +228,12 @@ class KVCache(Sequences):
         o : tensor ``[batch, q_heads, head_dim_v]``
             As `decode`.
         """
-        turns = cos is not None
-        if direct.is_open(q, k, v, cos, sin):
-            self._check_step(layer, k)
-            k_cache, v_cache = self.k[layer], self.v[layer]
-            given, rotated = (q, self._rotated) if turns else (None, None)
-            if direct.may_write(k_cache, v_cache) and not direct.append(
-                k, v, k_cache, v_cache, self.start, given, rotated, cos, sin, positions,
-                self._new_len, self.page_table, None, self._bhsd, False, interleaved,
-            ):  # fmt: skip
-                self._note_written(layer)
-                return self.decode(layer, rotated if turns else q)
-        if turns:
+        if cos is None:
+            self.append(layer, k, v)
+        else:
             q = self.append_rotary(
                 layer, q, k, v, cos, sin, positions=positions, interleaved=interleaved
             )
-        else:
-            self.append(layer, k, v)
         return self.decode(layer, q)
 
     def __repr__(self) -> str:

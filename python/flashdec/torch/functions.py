@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.compiler import is_compiling
 
 from flashdec._enums import Backend
 from flashdec.decode import describe_problem
@@ -82,15 +83,12 @@ def decode(
     that a gradient is wanted, and get zeros.
     """
     bhsd = _heads_first(layout)
-    own_scratch = workspace is None and q.is_cuda  # the operator's to allocate
-    if not (return_lse or own_scratch) and direct.is_open(q, k, v):
-        o = direct.empty_like(q)
-        if not direct.decode(
-            q, k, v, o, None, kv_len, page_table, workspace, scale, bhsd, batch_invariant, False
-        ):
-            return o
+    given = q, k, v, kv_len, page_table, workspace, scale, bhsd, batch_invariant
+    if not is_compiling():
+        made = direct.decode_lse(*given, base2) if return_lse else direct.decode(*given)
+        if made is not None:
+            return made
     _check_tensors(kv_len=kv_len, page_table=page_table, workspace=workspace)
-    given = (q, k, v, kv_len, page_table, workspace, scale, bhsd, batch_invariant)
     if return_lse:
         return torch.ops.flashdec.decode_lse.default(*given, base2)
     return torch.ops.flashdec.decode.default(*given)
@@ -162,20 +160,9 @@ def append(
     inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
     bhsd = _heads_first(layout)
-    if (
-        direct.is_open(k, v, k_cache, v_cache)
-        and direct.may_write(k_cache, v_cache)
-        and not direct.append(
-            k, v, k_cache, v_cache, kv_len, None, None, None, None, None, new_len, page_table,
-            status, bhsd, advance, False,
-        )
-    ):  # fmt: skip
-        if advance or status is not None:
-            direct.tell_of_writes(kv_len if advance else None, status)
-        return
-    torch.ops.flashdec.append.default(
-        k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance
-    )
+    given = k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance
+    if is_compiling() or direct.append(*given) is None:
+        torch.ops.flashdec.append.default(*given)
 
 
 def append_rotary(
@@ -215,19 +202,12 @@ def append_rotary(
         As `append`.
     """
     bhsd = _heads_first(layout)
-    if direct.is_open(q, k, v, cos, sin, k_cache, v_cache) and direct.may_write(k_cache, v_cache):
-        out = direct.empty_like(q)
-        if not direct.append(
-            k, v, k_cache, v_cache, kv_len, q, out, cos, sin, positions, new_len, page_table,
-            status, bhsd, advance, interleaved,
-        ):  # fmt: skip
-            if advance or status is not None:
-                direct.tell_of_writes(kv_len if advance else None, status)
-            return out
-    return torch.ops.flashdec.append_rotary.default(
-        q, k, v, cos, sin, k_cache, v_cache, kv_len,
-        page_table, new_len, status, bhsd, advance, positions, interleaved,
+    given = (
+        q, k, v, cos, sin, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance,
+        positions, interleaved,
     )  # fmt: skip
+    rotated = None if is_compiling() else direct.append_rotary(*given)
+    return torch.ops.flashdec.append_rotary.default(*given) if rotated is None else rotated
 
 
 def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
@@ -252,9 +232,10 @@ def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
     RuntimeError
         As `append`.
     """
-    if type(o) is not torch.Tensor or type(lse) is not torch.Tensor:
+    merged: tuple[Any, Any] | None = None if is_compiling() else direct.merge(o, lse, base2)
+    if merged is None:
         _check_tensors(o=o, lse=lse)
-    merged: tuple[Any, Any] = torch.ops.flashdec.merge.default(o, lse, base2)
+        merged = torch.ops.flashdec.merge.default(o, lse, base2)
     return merged
 
 

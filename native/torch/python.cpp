@@ -1,0 +1,131 @@
+#include "torch/python.h"
+
+#include <dlfcn.h>
+
+#include "core/interpreter.h"
+#include "core/status.h"
+
+namespace flashdec::torch {
+namespace {
+
+// C++ functions that PyTorch exports, and its class Tensor.
+struct PythonApi {
+  void* (*wrap)(Handle);            // THPVariable_Wrap(const at::TensorBase&)
+  void* const* tensor_type;         // THPVariableClass
+  int64_t (*dispatch_modes)();      // c10::impl::TorchDispatchModeTLS::stack_len()
+  int64_t (*function_modes)();      // at::impl::PythonTorchFunctionTLS::stack_len()
+  void* const* (*tracing_state)();  // torch::jit::tracer::getTracingState(), a shared_ptr
+  bool (*is_negated)(Handle);       // at::native::is_neg(const at::Tensor&)
+  void* cdata;                      // the name of Tensor._cdata: the address of the implementation
+};
+
+template <class Symbol>
+void find(void* library, Symbol& target, const char* name) {
+  target = reinterpret_cast<Symbol>(dlsym(library, name));
+  if (target == nullptr) refuse(FLASHDEC_UNSUPPORTED, "this PyTorch exports no %s", name);
+}
+
+PythonApi find_python_api() {
+  void* const library = dlopen("libtorch_python.so", RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr)
+    refuse(FLASHDEC_UNSUPPORTED, "this process has not loaded libtorch_python.so");
+  PythonApi found;
+  find(library, found.wrap, "_Z16THPVariable_WrapRKN2at10TensorBaseE");
+  find(library, found.tensor_type, "THPVariableClass");
+  find(library, found.dispatch_modes, "_ZN3c104impl20TorchDispatchModeTLS9stack_lenEv");
+  find(library, found.function_modes, "_ZN2at4impl22PythonTorchFunctionTLS9stack_lenEv");
+  find(library, found.tracing_state, "_ZN5torch3jit6tracer15getTracingStateEv");
+  find(library, found.is_negated, "_ZN2at6native6is_negERKNS_6TensorE");
+  found.cdata = interpreter().intern("_cdata");
+  return found;
+}
+
+const PythonApi& python_api() {
+  static const PythonApi found = find_python_api();
+  return found;
+}
+
+bool is_tensor(void* object) {
+  void* const type = interpreter().type(object);
+  interpreter().release(type);
+  return type == *python_api().tensor_type;
+}
+
+void* implementation_of(void* tensor) {
+  void* const number = interpreter().attribute(tensor, python_api().cdata);
+  if (number == nullptr) refuse(FLASHDEC_INTERNAL_ERROR, "a tensor has no _cdata");
+  void* const impl = interpreter().address(number);
+  interpreter().release(number);
+  return impl;
+}
+
+}  // namespace
+
+PythonArguments::PythonArguments(void* const* objects, int64_t count)
+    : objects_(objects), count_(static_cast<int>(count)) {
+  if (count > kMaxCount)
+    refuse(FLASHDEC_INVALID_VALUE, "%lld arguments are given; no operator takes more than %d",
+           static_cast<long long>(count), kMaxCount);
+}
+
+void* PythonArguments::take() {
+  if (taken_ == count_)
+    refuse(FLASHDEC_INVALID_VALUE, "%d arguments are given; the operator takes more", count_);
+  return objects_[taken_++];
+}
+
+Tensor PythonArguments::tensor() {
+  void* const object = take();
+  if (!is_tensor(object)) refuse(FLASHDEC_UNSUPPORTED, "argument %d is not a Tensor", taken_);
+  void** const impl = &impls_[taken_ - 1];
+  *impl = implementation_of(object);
+  if (python_api().is_negated(impl))
+    refuse(FLASHDEC_UNSUPPORTED, "argument %d is part of a conjugate", taken_);
+  return Tensor::borrow(impl);
+}
+
+Tensor PythonArguments::optional_tensor() {
+  if (taken_ == count_ || objects_[taken_] != interpreter().none) return tensor();
+  ++taken_;
+  return Tensor();
+}
+
+double PythonArguments::optional_number(double otherwise) {
+  void* const object = take();
+  if (object == interpreter().none) return otherwise;
+  const double value = interpreter().number(object);
+  if (value == -1.0 && interpreter().exception() != nullptr)
+    refuse(FLASHDEC_INVALID_VALUE, "argument %d is not a number", taken_);
+  return value;
+}
+
+bool PythonArguments::flag() {
+  const int truth = interpreter().is_true(take());
+  if (truth < 0) refuse(FLASHDEC_INVALID_VALUE, "argument %d is neither true nor false", taken_);
+  return truth != 0;
+}
+
+void PythonArguments::check_all_taken() const {
+  if (taken_ != count_)
+    refuse(FLASHDEC_INVALID_VALUE, "%d arguments are given; the operator takes %d", count_, taken_);
+}
+
+bool is_listened_to() {
+  const PythonApi& torch = python_api();
+  return torch.dispatch_modes() != 0 || torch.function_modes() != 0 ||
+         *torch.tracing_state() != nullptr;
+}
+
+void* as_object(const Results& results) {
+  const Interpreter& python = interpreter();
+  if (results.count == 0) return python.make_bool(1);
+  void* const first = python_api().wrap(results.of[0].handle());
+  if (results.count == 1) return first;
+  void* const second = python_api().wrap(results.of[1].handle());
+  void* const pair = python.make_tuple(2, first, second);
+  python.release(first);
+  python.release(second);
+  return pair;
+}
+
+}  // namespace flashdec::torch
