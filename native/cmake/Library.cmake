@@ -65,10 +65,11 @@ if(FLASHDEC_X86)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set(quiet -Wno-uninitialized -Wno-maybe-uninitialized)
   endif()
-  set_source_files_properties(native/cpu/avx2.cpp PROPERTIES
-    COMPILE_OPTIONS "${FLASHDEC_AVX2_FLAGS};${quiet}")
-  set_source_files_properties(native/cpu/avx512.cpp PROPERTIES
-    COMPILE_OPTIONS "${FLASHDEC_AVX512_FLAGS};${quiet}")
+  foreach(isa avx2 avx512 avx512bf16)
+    string(TOUPPER ${isa} ISA)
+    set_source_files_properties(native/cpu/${isa}.cpp PROPERTIES
+      COMPILE_OPTIONS "${FLASHDEC_${ISA}_FLAGS};${quiet}")
+  endforeach()
 endif()
 
 # Nothing but the ABI leaks out, the library stays loaded once its threads run, and what no one calls

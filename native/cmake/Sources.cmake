@@ -51,9 +51,10 @@ set(FLASHDEC_TORCH_SOURCES
   native/torch/tensor.cpp)
 
 # One file for each instruction set, with its own flags.
-set(FLASHDEC_X86_SOURCES native/cpu/avx2.cpp native/cpu/avx512.cpp)
+set(FLASHDEC_X86_SOURCES native/cpu/avx2.cpp native/cpu/avx512.cpp native/cpu/avx512bf16.cpp)
 set(FLASHDEC_AVX2_FLAGS -mavx2 -mfma -mf16c)
 set(FLASHDEC_AVX512_FLAGS ${FLASHDEC_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
+set(FLASHDEC_AVX512BF16_FLAGS ${FLASHDEC_AVX512_FLAGS} -mavx512bf16)
 
 set(FLASHDEC_CUDA_SOURCES
   native/cuda/append/append.cu

@@ -21,10 +21,8 @@ struct IsaName {
 };
 
 constexpr IsaName kIsaNames[] = {
-    {Isa::kReference, "reference"},
-    {Isa::kGeneric, "generic"},
-    {Isa::kAvx2, "avx2"},
-    {Isa::kAvx512, "avx512"},
+    {Isa::kReference, "reference"}, {Isa::kGeneric, "generic"},       {Isa::kAvx2, "avx2"},
+    {Isa::kAvx512, "avx512"},       {Isa::kAvx512Bf16, "avx512bf16"},
 };
 
 #if FLASHDEC_X86
@@ -43,6 +41,7 @@ uint64_t saved_registers() {
 // with a run time that never looks (zig's, which builds the released wheels).
 Isa best_x86() {
   constexpr uint64_t kYmm = 0x06, kZmm = 0xe6;
+  constexpr uint64_t kAvx512Bf16 = 1 << 5;  // of eax, leaf 7, subleaf 1
   unsigned eax, ebx, ecx, edx;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return Isa::kGeneric;
   if (!has(ecx, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C)) return Isa::kGeneric;
@@ -50,7 +49,9 @@ Isa best_x86() {
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return Isa::kGeneric;
   if (!has(saved, kYmm) || !has(ebx, bit_AVX2)) return Isa::kGeneric;
   const bool avx512 = has(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ);
-  return avx512 && has(saved, kZmm) ? Isa::kAvx512 : Isa::kAvx2;
+  if (!avx512 || !has(saved, kZmm)) return Isa::kAvx2;
+  if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) return Isa::kAvx512;
+  return has(eax, kAvx512Bf16) ? Isa::kAvx512Bf16 : Isa::kAvx512;
 }
 #endif
 
@@ -71,7 +72,8 @@ Isa forced_isa(const char* wanted) {
     return entry.isa;
   }
   refuse(FLASHDEC_INVALID_VALUE,
-         "FLASHDEC_ISA is \"%s\"; it can be reference, generic, avx2 or avx512", wanted);
+         "FLASHDEC_ISA is \"%s\"; it can be reference, generic, avx2, avx512 or avx512bf16",
+         wanted);
 }
 
 uint32_t processors_allowed() {

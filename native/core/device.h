@@ -6,7 +6,7 @@
 
 namespace flashdec {
 
-enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512 };
+enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 
 constexpr uint32_t kMaxThreads = 1024;
 

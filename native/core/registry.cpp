@@ -148,6 +148,9 @@ constexpr Kernel kKernels[] = {
     simple_row("cuda_simple_f32", F32, cuda::run_simple_f32),
 #endif
 #if FLASHDEC_X86
+    cpu_row("cpu_avx512bf16_bf16", Isa::kAvx512Bf16, BF16, cpu::run_avx512bf16_bf16),
+    cpu_row("cpu_avx512bf16_f16", Isa::kAvx512Bf16, F16, cpu::run_avx512bf16_f16),
+    cpu_row("cpu_avx512bf16_f32", Isa::kAvx512Bf16, F32, cpu::run_avx512bf16_f32),
     cpu_row("cpu_avx512_bf16", Isa::kAvx512, BF16, cpu::run_avx512_bf16),
     cpu_row("cpu_avx512_f16", Isa::kAvx512, F16, cpu::run_avx512_f16),
     cpu_row("cpu_avx512_f32", Isa::kAvx512, F32, cpu::run_avx512_f32),

@@ -111,7 +111,7 @@ struct Job {
 
 // Item i: some of the tokens of a sequence.
 template <class E>
-void do_item(const void* context, int64_t index) {
+void do_item(const void* context, int64_t index, int64_t) {
   const DefaultFloatMode mode;
   const Job& job = *static_cast<const Job*>(context);
   const Append& a = job.a;

@@ -48,33 +48,42 @@ struct Job {
   Attend attend;
   int64_t span;   // key/value heads in an item
   int64_t spans;  // of a sequence
+  int64_t items;
 };
 
-void do_item(const void* context, int64_t index) {
-  const Job& job = *static_cast<const Job*>(context);
+// The item at an index; false where nothing is to be read: past the end, or without tokens.
+bool find_item(const Job& job, int64_t index, WorkItem* item, int64_t* len) {
+  if (index >= job.items) return false;
   const Problem& problem = job.launch.plan.problem;
   const Schedule& schedule = job.launch.plan.schedule;
   const int64_t unit = index / schedule.max_splits;
-  WorkItem item;
-  item.split = index % schedule.max_splits;
-  item.sequence = unit / job.spans;
-  item.kv_head = unit % job.spans * job.span;
-  const int64_t left = problem.kv_heads - item.kv_head;
-  item.kv_heads = left < job.span ? left : job.span;
-  const int64_t len = length_of(job.launch, item.sequence);
-  if (len <= 0) {
-    if (item.split == 0) store_without_attention(job.launch, item, len);
-    return;
-  }
-  const int64_t length = split_length(schedule, len);
-  item.begin = item.split * length;
-  if (item.begin >= len) return;
-  item.end = len - item.begin < length ? len : item.begin + length;
-  item.whole = len <= length;
-  job.attend(job.launch, item);
+  item->split = index % schedule.max_splits;
+  item->sequence = unit / job.spans;
+  item->kv_head = unit % job.spans * job.span;
+  const int64_t left = problem.kv_heads - item->kv_head;
+  item->kv_heads = left < job.span ? left : job.span;
+  *len = length_of(job.launch, item->sequence);
+  if (*len <= 0) return false;
+  const int64_t length = split_length(schedule, *len);
+  item->begin = item->split * length;
+  item->end = *len - item->begin < length ? *len : item->begin + length;
+  item->whole = *len <= length;
+  return item->begin < *len;
 }
 
-void do_combine(const void* context, int64_t index) {
+void do_item(const void* context, int64_t index, int64_t next) {
+  const Job& job = *static_cast<const Job*>(context);
+  WorkItem item = {}, after;
+  int64_t len = 0, len_after;
+  if (find_item(job, index, &item, &len)) {
+    const bool more = find_item(job, next, &after, &len_after);
+    job.attend(job.launch, item, more ? &after : nullptr);
+  } else if (len <= 0 && item.split == 0) {
+    store_without_attention(job.launch, item, len);
+  }
+}
+
+void do_combine(const void* context, int64_t index, int64_t) {
   const Launch& launch = static_cast<const Job*>(context)->launch;
   const int64_t sequence = index / launch.plan.problem.q_heads;
   const int64_t len = length_of(launch, sequence);
@@ -102,7 +111,7 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
   if (!heads_lie_side_by_side(launch.operands.k_strides) ||
       !heads_lie_side_by_side(launch.operands.v_strides))
     return 1;
-  const int64_t most = kBlocks / ceil_div(problem.group, kHeads);
+  const int64_t most = kMostHeads / problem.group;
   int64_t span = problem.kv_heads < most ? problem.kv_heads : most;
   const int64_t splits = problem.batch * launch.plan.schedule.max_splits;
   const int64_t wanted = threads > 1 ? kItemsPerThread * threads : 1;
@@ -119,8 +128,9 @@ void run(const Launch& launch, Attend attend) {
   if (plan.check_contents) validate_contents(problem, launch.operands);
   const uint32_t threads = bytes_to_read(launch) < kInlineBytes ? 1 : plan.num_threads;
   const int64_t span = choose_span(launch, threads);
-  const Job job = {launch, attend, span, ceil_div(problem.kv_heads, span)};
-  const int64_t items = problem.batch * job.spans * plan.schedule.max_splits;
+  const int64_t spans = ceil_div(problem.kv_heads, span);
+  const int64_t items = problem.batch * spans * plan.schedule.max_splits;
+  const Job job = {launch, attend, span, spans, items};
   parallel_for(threads, items, do_item, &job);
   if (plan.schedule.max_splits > 1)
     parallel_for(threads, problem.batch * problem.q_heads, do_combine, &job);

@@ -7,9 +7,9 @@
 
 namespace flashdec::cpu {
 
-constexpr int64_t kTile = 32;   // tokens at a time
-constexpr int64_t kHeads = 8;   // query heads of one key/value head at a time: a block
-constexpr int64_t kBlocks = 8;  // blocks at a time
+constexpr int64_t kTile = 32;       // tokens at a time
+constexpr int64_t kHeads = 8;       // query heads of one key/value head at a time: a block
+constexpr int64_t kMostHeads = 64;  // query heads of an item, of all its key/value heads
 
 // A unit of work: the query heads of some key/value heads against one split of one sequence.
 struct WorkItem {
@@ -22,12 +22,16 @@ struct WorkItem {
   bool whole;  // the only split of its sequence: write the outputs, not a partial result
 };
 
-// Computes one item.  The only thing that differs between the CPU kernels.
-using Attend = void (*)(const Launch& launch, const WorkItem& item);
+// Computes one item; the only thing that differs between the CPU kernels.  `after`, if it is not
+// null, is what the same thread will be given next.
+using Attend = void (*)(const Launch& launch, const WorkItem& item, const WorkItem* after);
 
 // Runs every item and the combine on the plan's threads; returns when done.
 void run(const Launch& launch, Attend attend);
 
+void run_avx512bf16_bf16(const Launch& launch);
+void run_avx512bf16_f16(const Launch& launch);
+void run_avx512bf16_f32(const Launch& launch);
 void run_avx512_bf16(const Launch& launch);
 void run_avx512_f16(const Launch& launch);
 void run_avx512_f32(const Launch& launch);

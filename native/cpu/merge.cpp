@@ -108,7 +108,7 @@ struct Job {
   int64_t rows;  // of an item
 };
 
-void do_item(const void* context, int64_t index) {
+void do_item(const void* context, int64_t index, int64_t) {
   const Job& job = *static_cast<const Job*>(context);
   const int64_t end = std::min((index + 1) * job.rows, job.m.rows());
   for (int64_t row = index * job.rows; row < end; ++row)

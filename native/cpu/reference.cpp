@@ -79,7 +79,7 @@ void attend_kv_head(const Launch& launch, const WorkItem& item) {
 }
 
 template <class E>
-void attend(const Launch& launch, const WorkItem& item) {
+void attend(const Launch& launch, const WorkItem& item, const WorkItem*) {
   WorkItem one = item;
   one.kv_heads = 1;
   for (; one.kv_head < item.kv_head + item.kv_heads; ++one.kv_head)

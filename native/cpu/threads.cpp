@@ -100,10 +100,11 @@ class Pool {
   }
 
   void take_items() {
-    for (;;) {
-      const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
-      if (index >= items_) return;
-      function_(context_, index);
+    int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
+    while (index < items_) {
+      const int64_t after = next_.fetch_add(1, std::memory_order_relaxed);
+      function_(context_, index, after);
+      index = after;
     }
   }
 
@@ -188,7 +189,7 @@ void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const 
   if (items < threads) threads = static_cast<uint32_t>(items);
   if (threads > 1 && pool().run(threads, items, function, context)) return;
   for (int64_t i = 0; i < items; ++i)
-    function(context, i);
+    function(context, i, i + 1);
 }
 
 }  // namespace flashdec::cpu

@@ -5,11 +5,12 @@
 
 namespace flashdec::cpu {
 
-using ItemFunction = void (*)(const void* context, int64_t index);
+// `after` is what the same thread will be given next; items or more: nothing.
+using ItemFunction = void (*)(const void* context, int64_t index, int64_t after);
 
-// Calls function(context, i) for every i in [0, items), on up to `threads` threads of which the
-// caller is one, and returns when all are done.  If the pool is busy with another caller's work, or
-// no thread can be made, the caller does everything.  Works in the child of a fork.
+// Calls function(context, i, after) for every i in [0, items), on up to `threads` threads of which
+// the caller is one, and returns when all are done.  If the pool is busy with another caller's
+// work, or no thread can be made, the caller does everything.  Works in the child of a fork.
 void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context);
 
 }  // namespace flashdec::cpu

@@ -24,6 +24,25 @@ struct Avx2 {
   static F load(const F16* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  static void load_pair(const float* p, F* a, F* b) {
+    *a = load(p);
+    *b = load(p + kWidth);
+  }
+  static void load_pair(const F16* p, F* a, F* b) {
+    *a = load(p);
+    *b = load(p + kWidth);
+  }
+  static void load_pair(const Bf16* p, F* a, F* b) {
+    const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    *a = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+    *b = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+  }
+  static void interleave(F* a, F* b) {
+    const F low = _mm256_unpacklo_ps(*a, *b), high = _mm256_unpackhi_ps(*a, *b);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+  }
+
   static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
   static void store(F16* p, F x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p),

@@ -24,6 +24,27 @@ struct Avx512 {
   static F load(const F16* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static void load_pair(const float* p, F* a, F* b) {
+    *a = load(p);
+    *b = load(p + kWidth);
+  }
+  static void load_pair(const F16* p, F* a, F* b) {
+    *a = load(p);
+    *b = load(p + kWidth);
+  }
+  static void load_pair(const Bf16* p, F* a, F* b) {
+    const __m512i both = _mm512_loadu_si512(p);
+    *a = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+    *b = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(-65536)));
+  }
+  static void interleave(F* a, F* b) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const F first = _mm512_permutex2var_ps(*a, low, *b);
+    *b = _mm512_permutex2var_ps(*a, high, *b);
+    *a = first;
+  }
+
   static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static void store(F16* p, F x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),

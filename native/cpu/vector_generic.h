@@ -32,6 +32,21 @@ struct Generic {
     return map([&](int i) { return to_float(p[i]); });
   }
   template <class E>
+  static void load_pair(const E* p, F* a, F* b) {
+    *a = load(p);
+    *b = load(p + kWidth);
+  }
+  static void load_pair(const Bf16* p, F* a, F* b) {
+    *a = map([&](int i) { return to_float(p[2 * i]); });
+    *b = map([&](int i) { return to_float(p[2 * i + 1]); });
+  }
+  static void interleave(F* a, F* b) {
+    const F first = *a, second = *b;
+    const auto at = [&](int i) { return i % 2 == 0 ? first.lane[i / 2] : second.lane[i / 2]; };
+    *a = map(at);
+    *b = map([&](int i) { return at(i + kWidth); });
+  }
+  template <class E>
   static void store(E* p, F x) {
     for (int i = 0; i < kWidth; ++i)
       from_float(x.lane[i], p + i);

@@ -121,7 +121,7 @@ def test_unknown_backend_name_is_refused(value: Any) -> None:
 BAD_ENVIRONMENTS = [
     *(("FLASHDEC_NUM_THREADS", text, ("1 to 1024",))
       for text in ("0", "-1", "1025", "x", "4x", " 4", "1.5", "99999999999999999999")),
-    *(("FLASHDEC_ISA", text, ("reference", "generic", "avx2", "avx512"))
+    *(("FLASHDEC_ISA", text, ("reference", "generic", "avx2", "avx512", "avx512bf16"))
       for text in ("sse9", "AVX2", " avx2", "1")),
     *(("FLASHDEC_CHECK", text, ("0 or 1",)) for text in ("yes", "2", "01", " 1")),
 ]  # fmt: skip

@@ -79,7 +79,7 @@ def run_guarded(isa: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512", "avx512bf16"])
 def test_guard_pages(isa: str, dtype: str) -> None:
     skip_without(isa)
     tests = Path(__file__).parents[1]

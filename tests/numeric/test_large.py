@@ -33,7 +33,7 @@ def rows(seed: int, count: int) -> Any:
     return rng.standard_normal((count, HEADS, DIM)).astype(np.float16)
 
 
-@pytest.fixture(params=["reference", "generic", "avx2", "avx512"])
+@pytest.fixture(params=["reference", "generic", "avx2", "avx512", "avx512bf16"])
 def isa(request: Any) -> Any:
     skip_without(request.param)
     with environment(FLASHDEC_ISA=request.param):

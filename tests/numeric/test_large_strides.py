@@ -56,7 +56,7 @@ def spread(array: Any, axes: tuple[int, ...]) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512", "avx512bf16"])
 @pytest.mark.parametrize(("name", "axes"), PLACES, ids=LABELS)
 def test_huge_strides(isa: str, name: str, axes: tuple[int, ...]) -> None:
     skip_without(isa)

@@ -9,7 +9,7 @@ from typing import Any
 from flashdec import _abi
 
 F32, F16, BF16 = 1, 2, 3
-REFERENCE, GENERIC, AVX2, AVX512 = range(4)
+REFERENCE, GENERIC, AVX2, AVX512, AVX512BF16 = range(5)
 CPU, CUDA = 1, 2
 BATCH_INVARIANT, NO_SM90A, NO_WORKSPACE = 1, 2, 4
 

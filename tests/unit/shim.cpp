@@ -19,6 +19,9 @@ using namespace flashdec;
   __attribute__((weak)) void name(const Launch&) {}
 
 namespace flashdec::cpu {
+NOT_RUN(run_avx512bf16_bf16)
+NOT_RUN(run_avx512bf16_f16)
+NOT_RUN(run_avx512bf16_f32)
 NOT_RUN(run_avx512_bf16)
 NOT_RUN(run_avx512_f16)
 NOT_RUN(run_avx512_f32)

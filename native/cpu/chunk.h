@@ -1,0 +1,77 @@
+// Rows in chunks of two vectors, and the products of a key's row with a query's.
+//
+// A chunk of float and of F16 is two vectors side by side.  One of Bf16 is the elements of even and
+// of odd places, which a shift and a mask take apart without a shuffle; what is computed of them
+// comes back into the order of the row when it is stored (V::interleave).
+#pragma once
+
+#include <cstring>
+#include <type_traits>
+
+#include "core/convert.h"
+
+namespace flashdec::cpu {
+namespace {
+
+template <class V, class E>
+struct Chunk {
+  using F = typename V::F;
+  static constexpr int64_t kLength = 2 * V::kWidth;  // elements
+
+  F a, b;
+
+  static Chunk load(const E* row) {
+    Chunk chunk;
+    V::load_pair(row, &chunk.a, &chunk.b);
+    return chunk;
+  }
+
+  // The first n elements, zeros after them; reads nothing else.
+  static Chunk load_first(const E* row, int64_t n) {
+    E buffer[kLength] = {};
+    std::memcpy(buffer, row, static_cast<size_t>(n) * sizeof(E));
+    return load(buffer);
+  }
+
+  // The chunk at element d of a row of `length`.
+  static Chunk load_at(const E* row, int64_t d, int64_t length) {
+    return length - d >= kLength ? load(row + d) : load_first(row + d, length - d);
+  }
+
+  // In the order of the row, as T, up to its end.
+  template <class T>
+  void store_at(T* row, int64_t d, int64_t length) const {
+    F first = a, second = b;
+    if (std::is_same<E, Bf16>::value) V::interleave(&first, &second);
+    if (length - d >= kLength) {
+      V::store(row + d, first);
+      V::store(row + d + V::kWidth, second);
+      return;
+    }
+    T buffer[kLength];
+    V::store(buffer, first);
+    V::store(buffer + V::kWidth, second);
+    std::memcpy(row + d, buffer, static_cast<size_t>(length - d) * sizeof(T));
+  }
+};
+
+// Products of widened elements.  An instruction set that multiplies narrow ones specializes this.
+template <class V, class E>
+struct Products {
+  using F = typename V::F;
+  using Key = Chunk<V, E>;
+  using Query = float;  // kept so, in the order of chunks
+
+  static void keep_query(const E* row, int64_t d, int64_t length, Query* kept) {
+    const Chunk<V, E> chunk = Chunk<V, E>::load_at(row, d, length);
+    V::store(kept + d, chunk.a);
+    V::store(kept + d + V::kWidth, chunk.b);
+  }
+
+  static F add(F sum, const Query* query, const Key& key) {
+    return V::fma(V::load(query + V::kWidth), key.b, V::fma(V::load(query), key.a, sum));
+  }
+};
+
+}  // namespace
+}  // namespace flashdec::cpu

@@ -1,0 +1,102 @@
+// o[h] += p[h][t] * v[t]: heads x columns in registers over the tile, whose sum is then added to
+// that of the split with its error compensated.
+#pragma once
+
+#include "cpu/prefetch.h"
+#include "cpu/state.h"
+#include "cpu/tile.h"
+
+namespace flashdec::cpu {
+namespace {
+
+template <class V, class E>
+struct Weighing {
+  using F = typename V::F;
+  using Columns = Chunk<V, E>;
+  static constexpr int W = V::kWidth;
+
+  // Heads at a time: with a chunk of columns each they fill the registers.
+  static constexpr int kMostHeads = V::kAccumulators / 2 < kHeads ? V::kAccumulators / 2 : kHeads;
+
+  // Of NH heads of the block from its `first` on; the rows of `next`, where there are any, are
+  // prefetched meanwhile.
+  template <int NH>
+  static void block(State<V, E>& state, const Block& heads, int first, const Tile& tile,
+                    const Tile* next, int64_t dim_v) {
+    constexpr int kFit = V::kAccumulators / NH / 2;
+    constexpr int NC = kFit < 1 ? 1 : kFit < 4 ? kFit : 4;
+    int64_t d = 0;
+    for (; d + NC * Columns::kLength <= dim_v; d += NC * Columns::kLength)
+      columns<NH, NC>(state, heads, first, tile, next, d);
+    for (; d + Columns::kLength <= dim_v; d += Columns::kLength)
+      columns<NH, 1>(state, heads, first, tile, next, d);
+    if (d < dim_v) last_columns<NH>(state, heads, first, tile, d, dim_v);
+  }
+
+ private:
+  static const E* row(const unsigned char* address) { return reinterpret_cast<const E*>(address); }
+
+  template <int NH, int NC>
+  static void columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
+                      const Tile* next, int64_t d) {
+    constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
+    const int64_t from = d * static_cast<int64_t>(sizeof(E));
+    F a[NH][NC], b[NH][NC];
+    for (int h = 0; h < NH; ++h)
+      for (int c = 0; c < NC; ++c)
+        a[h][c] = b[h][c] = V::zero();
+    for (int t = 0; t < tile.count; ++t) {
+      if (next != nullptr) prefetch(next->v[t], from, from + kBytes);
+      Columns v[NC];
+      for (int c = 0; c < NC; ++c)
+        v[c] = Columns::load(row(tile.v[t]) + d + c * Columns::kLength);
+      for (int h = 0; h < NH; ++h) {
+        const F weight = V::broadcast(state.p[first + h][t]);
+        for (int c = 0; c < NC; ++c) {
+          a[h][c] = V::fma(weight, v[c].a, a[h][c]);
+          b[h][c] = V::fma(weight, v[c].b, b[h][c]);
+        }
+      }
+    }
+    for (int h = 0; h < NH; ++h)
+      for (int c = 0; c < NC; ++c)
+        add(state, heads.head + first + h, d + c * Columns::kLength, a[h][c], b[h][c]);
+  }
+
+  template <int NH>
+  static void last_columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
+                           int64_t d, int64_t dim_v) {
+    F a[NH], b[NH];
+    for (int h = 0; h < NH; ++h)
+      a[h] = b[h] = V::zero();
+    for (int t = 0; t < tile.count; ++t) {
+      const Columns v = Columns::load_first(row(tile.v[t]) + d, dim_v - d);
+      for (int h = 0; h < NH; ++h) {
+        const F weight = V::broadcast(state.p[first + h][t]);
+        a[h] = V::fma(weight, v.a, a[h]);
+        b[h] = V::fma(weight, v.b, b[h]);
+      }
+    }
+    for (int h = 0; h < NH; ++h)
+      add(state, heads.head + first + h, d, a[h], b[h]);
+  }
+
+  static void add(State<V, E>& state, int64_t head, int64_t d, F a, F b) {
+    float* const o = state.o_row(head) + d;
+    float* const error = state.error_row(head) + d;
+    add_compensated(o, error, a);
+    add_compensated(o + W, error + W, b);
+  }
+
+  // As add(CompensatedSum, float) does it.
+  static void add_compensated(float* sum, float* error, F term) {
+    const F before = V::load(sum);
+    const F corrected = V::sub(term, V::load(error));
+    const F value = V::add(before, corrected);
+    V::store(sum, value);
+    V::store(error, V::nan_to_zero(V::sub(V::sub(value, before), corrected)));
+  }
+};
+
+}  // namespace
+}  // namespace flashdec::cpu
