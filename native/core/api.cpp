@@ -9,6 +9,7 @@
 #include "core/status.h"
 #include "core/validate.h"
 #include "core/workspace.h"
+#include "cpu/threads.h"
 #include "cuda/backend.h"
 #include "flashdec.h"
 
@@ -102,6 +103,10 @@ int32_t flashdec_select(const flashdec_descriptor* desc, const flashdec_preferen
     require(plan, "plan");
     store_plan(make_plan(made.problem, made.choice, made.device), plan);
   });
+}
+
+int32_t flashdec_use_threads(const flashdec_threads* threads) {
+  return guarded([&] { cpu::use_threads(threads); });
 }
 
 int32_t flashdec_workspace_size(const flashdec_plan* plan, uint64_t* bytes, uint64_t* align) {

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "cpu/callers_threads.h"
 #include "cpu/float_mode.h"
 #include "cpu/monitor.h"
 
@@ -185,8 +186,9 @@ Pool& pool() {
 }  // namespace
 
 void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context) {
-  const DefaultFloatMode mode;
   if (items < threads) threads = static_cast<uint32_t>(items);
+  if (threads > 1 && on_callers_threads(threads, items, function, context)) return;
+  const DefaultFloatMode mode;
   if (threads > 1 && pool().run(threads, items, function, context)) return;
   for (int64_t i = 0; i < items; ++i)
     function(context, i, i + 1);

@@ -1,7 +1,9 @@
-// The library's own small thread pool.
+// Work on threads: the library's own small pool, or the caller's.
 #pragma once
 
 #include <cstdint>
+
+#include "flashdec.h"
 
 namespace flashdec::cpu {
 
@@ -12,5 +14,8 @@ using ItemFunction = void (*)(const void* context, int64_t index, int64_t after)
 // the caller is one, and returns when all are done.  If the pool is busy with another caller's
 // work, or no thread can be made, the caller does everything.  Works in the child of a fork.
 void parallel_for(uint32_t threads, int64_t items, ItemFunction function, const void* context);
+
+// Lets parallel_for of the calling thread go through the caller's own threads; null: no more.
+void use_threads(const flashdec_threads* threads);
 
 }  // namespace flashdec::cpu

@@ -112,7 +112,8 @@
  *     rounded to for tensor cores: 2^-8 where the plan's math_precision is
  *     bfloat16, 2^-11 where it is float16, 0 for float32.  The bound holds for
  *     any number of tokens: no sum along t grows long enough to drift, or it
- *     carries its rounding error.
+ *     carries its rounding error.  Subnormal elements of q and k in bfloat16
+ *     (below 2^-126) may count as 0.
  *  8. What lies in device memory cannot be refused without a synchronisation,
  *     so it is made harmless and loud.  A kv_len entry outside
  *     [0, max_kv_len], or a page id outside [0, num_pages) among the live
@@ -440,6 +441,36 @@ FLASHDEC_API int32_t flashdec_can_implement(const flashdec_plan* plan, const fla
  */
 FLASHDEC_API int32_t flashdec_run(const flashdec_plan* plan, const flashdec_args* args,
                                   void* workspace, uint64_t bytes, struct CUstream_st* stream);
+
+/* -------------------------------------------------------------------------
+ * Threads of the caller's own, for programs that have a pool already
+ * ---------------------------------------------------------------------- */
+
+/* Does item `index` of a job; may be called from any thread. */
+typedef void (*flashdec_item)(void* job, int64_t index);
+
+/* Calls item(job, i) once for each i in [0, items), in any order, on up to num_threads threads, and
+   returns when all are done.  Throws nothing. */
+typedef void (*flashdec_parallel_for)(void* context, uint32_t num_threads, int64_t items,
+                                      flashdec_item item, void* job);
+
+typedef struct flashdec_threads {
+  uint32_t struct_size; /* sizeof(flashdec_threads) */
+  uint32_t reserved;    /* 0 */
+  void* context;        /* handed back to parallel_for */
+  flashdec_parallel_for parallel_for;
+} flashdec_threads;
+
+/*
+ * Let runs, appends and merges on the CPU that the calling thread makes from now
+ * on do their work by `threads`, of which a copy is kept, instead of the
+ * library's own pool; NULL: by that again.  Other threads are not affected.  What
+ * is too little to share is done without it.  The bits are the same.
+ *
+ * A run whose parallel_for has done other than every item once returns
+ * FLASHDEC_INVALID_VALUE; then its outputs are not to be used.
+ */
+FLASHDEC_API int32_t flashdec_use_threads(const flashdec_threads* threads);
 
 /* -------------------------------------------------------------------------
  * Reading plans and the kernel table

@@ -138,6 +138,19 @@ class CPlanFacts(ctypes.Structure):  # flashdec_plan_facts
     ]
 
 
+PARALLEL_FOR = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_int64, c_void_p, c_void_p)
+ITEM = ctypes.CFUNCTYPE(None, c_void_p, c_int64)  # flashdec_item
+
+
+class CThreads(ctypes.Structure):  # flashdec_threads
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("context", c_void_p),
+        ("parallel_for", PARALLEL_FOR),
+    ]
+
+
 def field_names(structure: type[ctypes.Structure]) -> list[str]:
     """Return the names of a structure's fields, in order."""
     return [field[0] for field in structure._fields_]
@@ -150,6 +163,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_workspace_prepare": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p]),
     "flashdec_can_implement": (c_int32, [c_void_p, c_void_p]),
     "flashdec_run": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p]),
+    "flashdec_use_threads": (c_int32, [c_void_p]),
     "flashdec_append": (c_int32, [c_void_p, c_void_p]),
     "flashdec_merge": (c_int32, [c_void_p, c_void_p]),
     "flashdec_sku": (c_int32, [c_void_p, c_void_p]),

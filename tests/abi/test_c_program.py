@@ -31,6 +31,14 @@ def test_the_program_of_the_docs(tmp_path: Path) -> None:
     assert command(built) == "5 tokens, o = 3\n"
 
 
+def test_threads_of_the_docs(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```cpp\n(.*?)```", (ROOT / "docs/cpu.md").read_text(), re.S)
+    source = tmp_path / "threads.cpp"
+    source.write_text(program)
+    built = compile_program([source], tmp_path / "threads", "c++17", ["-pthread"])
+    assert command(built) == "back to the library's own threads\n"
+
+
 def test_arrays_by_dlpack_in_cpp(tmp_path: Path) -> None:
     program = compile_program([HERE / "from_dlpack.cpp"], tmp_path / "from_dlpack", "c++17")
     command(program)

@@ -18,6 +18,7 @@ STRUCTS = {
     "flashdec_args": _abi.CArgs,
     "flashdec_append_args": _abi_append.CAppendArgs,
     "flashdec_merge_args": _abi_merge.CMergeArgs,
+    "flashdec_threads": _abi.CThreads,
     "flashdec_plan": _abi.CPlan,
     "flashdec_precision_guarantee": _abi.CGuarantee,
     "flashdec_kernel_sku": _abi.CKernelSku,

@@ -11,6 +11,7 @@
 #include "cpu/append.h"
 #include "cpu/backend.h"
 #include "cpu/merge.h"
+#include "cpu/threads.h"
 #include "cuda/backend.h"
 
 using namespace flashdec;
@@ -36,6 +37,7 @@ NOT_RUN(run_reference_f16)
 NOT_RUN(run_reference_f32)
 void append(const Append&) {}
 void merge(const Merge&) {}
+void use_threads(const flashdec_threads*) {}
 }  // namespace flashdec::cpu
 
 namespace flashdec::cuda {
