@@ -24,6 +24,7 @@ PARTS = {
     "flashdec/include/flashdec_append.h",
     "flashdec/include/flashdec_merge.h",
     "flashdec/include/flashdec_dlpack.h",
+    "flashdec/include/flashdec_probe.h",
     "flashdec/include/flashdec_torch.h",
     "flashdec/lib/cmake/flashdec/flashdecConfig.cmake",
     "flashdec/lib/pkgconfig/flashdec.pc",

@@ -18,6 +18,7 @@ HEADERS = (
     "flashdec_append.h",
     "flashdec_merge.h",
     "flashdec_dlpack.h",
+    "flashdec_probe.h",
     "flashdec_torch.h",
 )
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")

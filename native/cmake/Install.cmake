@@ -11,7 +11,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/flashdec)
 set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(FILES native/include/flashdec.h native/include/flashdec_append.h native/include/flashdec_merge.h
-              native/include/flashdec_dlpack.h native/include/flashdec_torch.h
+              native/include/flashdec_dlpack.h native/include/flashdec_probe.h native/include/flashdec_torch.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS flashdecoding EXPORT flashdec
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}

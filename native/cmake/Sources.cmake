@@ -34,6 +34,7 @@ set(FLASHDEC_CPU_SOURCES
   native/cpu/combine.cpp
   native/cpu/generic.cpp
   native/cpu/merge.cpp
+  native/cpu/probe.cpp
   native/cpu/reference.cpp
   native/cpu/rows.cpp
   native/cpu/threads.cpp

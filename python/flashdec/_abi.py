@@ -183,6 +183,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flashdec_run_objects": (c_int32, [c_void_p]),
     "flashdec_run_method": (py_object, [py_object, c_void_p]),
     "flashdec_read_object": (c_int32, [c_void_p, c_char_p, c_void_p]),
+    "flashdec_probe": (c_int32, [c_void_p, c_void_p, c_int64, c_int64, c_int64]),
     "flashdec_torch_register": (c_int32, []),
     "flashdec_torch_method": (c_void_p, [c_char_p]),
 }

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from flashdec.bench import overhead, plot
 from flashdec.bench.accuracy import check_points, error_over_bound
 from flashdec.bench.contenders import CONTENDERS, select_contenders
 from flashdec.bench.machine import machine, versions
-from flashdec.bench.probe import READERS, calibrate
+from flashdec.bench.probe import calibrate
 from flashdec.bench.problem import Problem, make_problem
 from flashdec.bench.shapes import parse_case
 from flashdec.bench.timing import Entry, Sample, Timing, interleave
@@ -161,14 +160,26 @@ def test_the_table_rounds_what_the_json_says() -> None:
     assert timing.us == 22.05  # of which the table shows 22.1, and of the seconds 22.0
 
 
+@pytest.mark.parametrize("block_bytes", [0, 256, 4096, 32768])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_probe_reads_with_every_reader(threads: int) -> None:
-    memory = np.zeros(4 * 2**20, np.uint8)
-    probe = calibrate(memory, threads)
+def test_the_probe_reads(threads: int, block_bytes: int) -> None:
+    memory = np.zeros(4 * 2**20 + 4096, np.uint8)
+    start = -memory.ctypes.data % 4096
+    memory = memory[start : start + 4 * 2**20]
+    probe = calibrate(memory, threads, block_bytes)
     assert probe.threads <= threads
+    assert probe.kind == (f"blocks of {block_bytes}" if block_bytes else "linear")
     assert probe.read() > 1e8
-    for reader in READERS:
-        assert replace(probe, reader=reader).read() > 1e8
+    order = np.concatenate(probe._parts)
+    count = memory.nbytes // (block_bytes or 4096)
+    assert len(set(order)) == len(order) == count // probe.threads * probe.threads
+    assert (sorted(order) == list(order)) == (block_bytes == 0)
+
+
+def test_blocks_of_odd_sizes_are_read_from_end_to_end() -> None:
+    memory = np.zeros(2**20 + 64, np.uint8)
+    memory = memory[-memory.ctypes.data % 64 :]
+    assert calibrate(memory, 1, 2080).kind == "linear"
 
 
 @pytest.mark.parametrize(

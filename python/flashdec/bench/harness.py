@@ -76,7 +76,7 @@ class Group:
         The shape.
     threads : int
         That took part.
-    reader, reader_threads : str, int
+    probe, probe_threads : str, int
         How the probe read; see `flashdec.bench.probe`.
     results : tuple of Result
         flashdec first.
@@ -86,8 +86,8 @@ class Group:
 
     case: Case
     threads: int
-    reader: str
-    reader_threads: int
+    probe: str
+    probe_threads: int
     results: tuple[Result, ...]
     left_out: dict[str, str]
 
@@ -125,7 +125,7 @@ def measure(case: Case, settings: Settings, advance: Callable[[], None]) -> list
     left_out = {name: reason for name, reason in reasons.items() if reason}
     groups = []
     for threads in settings.threads:
-        probe = calibrate(problem.memory, threads)
+        probe = calibrate(problem.memory, threads, problem.block_bytes)
         entries = [Entry(each.prepare(problem, threads), each.settle) for each in contenders]
         errors = [
             error_over_bound(problem, each.values(problem, entry.run(0)), checked)
@@ -140,5 +140,5 @@ def measure(case: Case, settings: Settings, advance: Callable[[], None]) -> list
             advance=advance,
         )
         results = tuple(map(Result, contenders, timings, errors))
-        groups.append(Group(case, threads, probe.reader, probe.threads, results, left_out))
+        groups.append(Group(case, threads, probe.kind, probe.threads, results, left_out))
     return groups

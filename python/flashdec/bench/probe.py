@@ -1,59 +1,50 @@
 """How fast this machine reads memory: the yardstick beside every case.
 
-The probe reads the very memory that the cases read, from end to end, each thread its own part.  A
-reader must wait for memory and nothing else; of those that NumPy offers, these do:
+The probe reads the very memory that the cases read, each thread its own part, by `flashdec_probe`:
 
-``dot``
-    Inner products of rows of 32 KiB by ``numpy.matmul``: two streams at once, one call for the
-    whole part, rows short enough that no BLAS starts threads of its own.
-``max``
-    The largest of 32-bit integers by ``numpy.maximum.reduce``, for a NumPy without a fast BLAS.
+``linear``
+    From end to end, as two streams side by side.
+``blocks of n``
+    Blocks of n bytes in random order, as a cache of pages is read; the block some places further
+    on is prefetched meanwhile.
 
-`calibrate` measures both, and numbers of threads up to those of the case, and keeps the fastest.
+`calibrate` tries distances of prefetching, and numbers of threads up to those of the case, and
+keeps the fastest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
+from flashdec import _abi
 from flashdec._storage import Array
 
-__all__ = ["READERS", "Probe", "calibrate"]
+__all__ = ["Probe", "calibrate"]
 
-_ROW = 4096  # elements of float64
-_UNIT = 2 * 8 * _ROW  # bytes: a row of each of the two streams
+_UNIT = 4096  # bytes: what linear parts are multiples of
+_LEAST_BLOCK = 256  # bytes, of flashdec_probe
 _LEAST_SECONDS = 0.02  # of a reading, so that waking the threads does not count
 _CALIBRATION_READINGS = 3
-
-
-def _dot(part: Array) -> None:
-    rows = part.view(np.float64).reshape(-1, _ROW)
-    half = rows.shape[0] // 2
-    np.matmul(rows[:half, None, :], rows[half:, :, None])
-
-
-def _max(part: Array) -> None:
-    np.maximum.reduce(part.view(np.int32))
-
-
-READERS: dict[str, Callable[[Array], None]] = {"dot": _dot, "max": _max}
+_AHEAD_BYTES = (0, 4096, 16384, 65536)  # distances that are tried
+_read = _abi.bind("flashdec_probe")
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A linear reader of some memory.
+    """A reader of some memory.
 
     Attributes
     ----------
     memory : uint8 array
         What it reads; aligned to 64 bytes.
-    reader : str
-        Of `READERS`.
+    block_bytes : int
+        Of the blocks that it reads in random order; 0: it reads from end to end.
+    ahead : int
+        Blocks between reading and prefetching.
     threads : int
         That read at once.
     passes : int
@@ -61,33 +52,46 @@ class Probe:
     """
 
     memory: Array
-    reader: str
+    block_bytes: int
+    ahead: int
     threads: int
     passes: int
     _pool: ThreadPoolExecutor
+    _parts: tuple[Array, ...]  # the numbers of each thread's blocks
+
+    @property
+    def kind(self) -> str:
+        """What it does, for people."""
+        return f"blocks of {self.block_bytes}" if self.block_bytes else "linear"
 
     def read(self) -> float:
         """Read once; return bytes per second."""
-        parts = _parts(self.memory, self.threads)
-        read = READERS[self.reader]
+        size = self.block_bytes or _UNIT
 
-        def work(part: Array) -> None:
-            with np.errstate(all="ignore"):
-                for _ in range(self.passes):
-                    read(part)
+        def work(blocks: Array) -> None:
+            if self.block_bytes:
+                memory, order = self.memory.ctypes.data, blocks.ctypes.data
+            else:
+                memory, order = self.memory.ctypes.data + int(blocks[0]) * size, None
+            for _ in range(self.passes):
+                _abi.check(_read(memory, order, len(blocks), size, self.ahead))
 
         start = perf_counter()
         if self.threads == 1:
-            work(parts[0])
+            work(self._parts[0])
         else:
-            list(self._pool.map(work, parts))
-        return self.passes * sum(part.nbytes for part in parts) / (perf_counter() - start)
+            list(self._pool.map(work, self._parts))
+        count = sum(len(part) for part in self._parts)
+        return self.passes * count * size / (perf_counter() - start)
 
 
-def _parts(memory: Array, threads: int) -> list[Array]:
-    """Cut memory into equal parts of whole units; less than a unit per thread is left over."""
-    size = memory.nbytes // threads // _UNIT * _UNIT
-    return [memory[i * size : (i + 1) * size] for i in range(threads)]
+def _parts(memory: Array, block_bytes: int, threads: int) -> tuple[Array, ...]:
+    """Deal blocks out, as many to each thread; what is less than one for each is left over."""
+    count = memory.nbytes // (block_bytes or _UNIT) // threads * threads
+    order = np.arange(count, dtype=np.int32)
+    if block_bytes:
+        np.random.default_rng(0).shuffle(order)
+    return tuple(np.ascontiguousarray(part) for part in np.split(order, threads))
 
 
 def _thread_counts(threads: int) -> list[int]:
@@ -95,7 +99,7 @@ def _thread_counts(threads: int) -> list[int]:
     return sorted({threads, *(threads * part // 4 for part in (2, 3) if threads >= 4)})
 
 
-def calibrate(memory: Array, threads: int) -> Probe:
+def calibrate(memory: Array, threads: int, block_bytes: int = 0) -> Probe:
     """Find the fastest way to read some memory with up to `threads` threads.
 
     Parameters
@@ -104,15 +108,21 @@ def calibrate(memory: Array, threads: int) -> Probe:
         At least 64 KiB per thread, and for a true figure several times the last-level cache.
     threads : int
         The most that may read at once.
+    block_bytes : int
+        Of blocks in random order; 0, or what is no multiple of 256: from end to end.
     """
+    if block_bytes % _LEAST_BLOCK:
+        block_bytes = 0
+    distances = {-(-ahead // (block_bytes or _UNIT)) for ahead in _AHEAD_BYTES}
     pool = ThreadPoolExecutor(threads, thread_name_prefix="flashdec-probe")
     best, best_rate = None, 0.0
     for count in _thread_counts(threads):
-        for reader in READERS:
-            probe = Probe(memory, reader, count, 1, pool)
+        parts = _parts(memory, block_bytes, count)
+        for ahead in sorted(distances):
+            probe = Probe(memory, block_bytes, ahead, count, 1, pool, parts)
             rate = max(probe.read() for _ in range(_CALIBRATION_READINGS))
             if rate > best_rate:
                 best, best_rate = probe, rate
     assert best is not None
     passes = 1 + int(_LEAST_SECONDS * best_rate / memory.nbytes)
-    return Probe(memory, best.reader, best.threads, passes, pool)
+    return Probe(memory, block_bytes, best.ahead, best.threads, passes, pool, best._parts)

@@ -65,6 +65,14 @@ class Problem:
         """Bytes of K and V that one run reads."""
         return self.case.kv_bytes(self.dtype.itemsize)
 
+    @property
+    def block_bytes(self) -> int:
+        """Bytes side by side in the cache of one page; 0 without pages."""
+        if self.page_size == 0:
+            return 0
+        row = self.case.head_dim * self.dtype.itemsize
+        return self.page_size * row * (1 if self.layout == "bhsd" else self.case.kv_heads)
+
     def rows(self, cache: Array, sequence: int, head: int) -> Array:
         """Return the live rows ``[kv_len, head_dim]`` of one sequence and KV head, in float32."""
         heads_first = self.layout == "bhsd"

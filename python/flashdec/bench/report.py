@@ -56,7 +56,7 @@ def group_lines(group: Group) -> str:
         f"{case.kv_len:8d}{group.threads:4d}"
     )
     read_us = first.read_bytes / first.read_bandwidth * 1e6
-    lines = [f"{shape}  {'(linear read)':17s}{read_us:10.1f}{first.read_bandwidth / 1e9:8.1f}"]
+    lines = [f"{shape}  {'(read)':17s}{read_us:10.1f}{first.read_bandwidth / 1e9:8.1f}"]
     lines += [f"{'':{len(_SHAPE)}}  {_result_text(result)}" for result in group.results]
     return "\n".join(lines)
 
@@ -76,10 +76,16 @@ def _bar(share: float) -> str:
     return _EIGHTHS[8] * whole + (_EIGHTHS[rest] if rest else "")
 
 
+def _kinds(groups: list[Group]) -> str:
+    """Return how the probes read."""
+    return ", ".join(dict.fromkeys(group.probe for group in groups))
+
+
 def footer(groups: list[Group]) -> str:
     """Return what stands below the table: what the columns mean, and who was left out."""
     lines = [
-        "% of read: K and V per second as a share of the probe's linear read of the same memory",
+        "% of read: K and V per second as a share of the probe's read of the same memory, "
+        f"{_kinds(groups)}",
         "error: largest |o - float64| as a fraction of the bound in flashdec.h, 1 is the limit",
     ]
     abouts = {r.contender.name: r.contender.about for group in groups for r in group.results}
@@ -143,7 +149,7 @@ def _result_json(group: Group, result: Result) -> dict[str, Any]:
         "read_gb_per_s": round(timing.read_bandwidth / 1e9, 3),
         "fraction_of_read": round(timing.fraction_of_read, 5),
         "error_over_bound": result.error if result.error < float("inf") else None,
-        "probe": {"kind": "linear", "reader": group.reader, "threads": group.reader_threads},
+        "probe": {"kind": group.probe, "threads": group.probe_threads},
         "samples_us": [round(sample.seconds * 1e6, 3) for sample in timing.samples],
         "samples_read_gb_per_s": [
             round(sample.read_bandwidth / 1e9, 3) for sample in timing.samples
