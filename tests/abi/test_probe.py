@@ -15,8 +15,8 @@ probe = _abi.bind("flashdec_probe")
 GIVEN = {"memory": 0, "blocks": 0, "count": 4, "block_bytes": 256, "ahead": 1}
 
 
-def call(memory: Any, order: Any, **change: int) -> int:
-    given = {**GIVEN, "memory": memory.ctypes.data, "blocks": order.ctypes.data, **change}
+def call(area: Any, order: Any, **change: int) -> int:
+    given = {**GIVEN, "memory": area.ctypes.data, "blocks": order.ctypes.data, **change}
     return int(probe(*given.values()))
 
 
