@@ -1,5 +1,6 @@
 #include "cpu/combine.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/convert.h"
@@ -12,9 +13,9 @@ namespace {
 constexpr int64_t kMaxRow = 256;
 
 template <class E>
-void store_row(const CompensatedSum* o, float l, int64_t count, void* target) {
+void store_row(const float* o, float l, int64_t count, void* target) {
   for (int64_t d = 0; d < count; ++d)
-    from_float(o[d].value / l, static_cast<E*>(target) + d);
+    from_float(o[d] / l, static_cast<E*>(target) + d);
 }
 
 float largest_score(const SoftmaxState* states, int64_t splits) {
@@ -32,13 +33,18 @@ void combine_row(const Launch& launch, int64_t sequence, int64_t head, int64_t s
   const SoftmaxState* states = launch.workspace.states + first;
   const float* values = launch.workspace.values + first * count;
   const float m = largest_score(states, splits);
-  CompensatedSum o[kMaxRow] = {};
+  float o[kMaxRow], error[kMaxRow];  // CompensatedSums, apart so that compilers vectorise them
+  std::fill_n(o, count, 0.0f);
+  std::fill_n(error, count, 0.0f);
   CompensatedSum l = {};
   for (int64_t split = 0; split < splits; ++split) {
     const float factor = rescale_factor(states[split].m, m);
     l = add(l, states[split].l * factor);
-    for (int64_t d = 0; d < count; ++d)
-      o[d] = add(o[d], values[split * count + d] * factor);
+    for (int64_t d = 0; d < count; ++d) {
+      const CompensatedSum sum = add({o[d], error[d]}, values[split * count + d] * factor);
+      o[d] = sum.value;
+      error[d] = sum.error;
+    }
   }
   const SoftmaxState state = {m, l.value};
   void* target = output_row(launch, sequence, head);
