@@ -17,6 +17,7 @@ import numpy as np
 from flashdec._storage import Array, address_of, from_float32, to_float32
 from flashdec.args import PointerArgs
 from flashdec.bench import torch_contenders as torch_ways
+from flashdec.bench import vllm_contenders as vllm_ways
 from flashdec.bench.problem import Problem
 from flashdec.descriptor import Descriptor
 from flashdec.plan import Plan
@@ -186,6 +187,22 @@ CONTENDERS: tuple[Contender, ...] = (
         "torch",
         torch_ways.refuse_pages,
         torch_ways.prepare_matmul,
+        torch_ways.values,
+    ),
+    Contender(
+        "vllm",
+        "cpu_attention_with_kv_cache of vLLM, on pages that its append has packed",
+        "vllm",
+        vllm_ways.refuse_vllm,
+        vllm_ways.prepare_vllm,
+        torch_ways.values,
+    ),
+    Contender(
+        "sglang",
+        "decode_attention_cpu of SGLang, as vLLM carries it",
+        "vllm",
+        vllm_ways.refuse_sglang,
+        vllm_ways.prepare_sglang,
         torch_ways.values,
     ),
     Contender(

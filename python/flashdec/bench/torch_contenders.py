@@ -19,7 +19,9 @@ __all__ = [
     "prepare_matmul",
     "refuse_pages",
     "refuse_without_group",
+    "tensor_of",
     "values",
+    "without_gradients",
 ]
 
 Run = Callable[[int], Any]
@@ -43,7 +45,7 @@ def _torch(threads: int) -> Any:
     return torch
 
 
-def _tensor(torch: Any, storage: Array, problem: Problem) -> Any:
+def tensor_of(torch: Any, storage: Array, problem: Problem) -> Any:
     """Return the same memory as a tensor."""
     if problem.dtype is DType.BFLOAT16:
         return torch.from_numpy(storage.view(np.int16)).view(torch.bfloat16)
@@ -54,15 +56,15 @@ def _inputs(problem: Problem, torch: Any) -> tuple[Any, list[Any], list[Any]]:
     """Return q ``[batch, q_heads, D]`` and copies of k, v ``[batch, kv_heads, kv_len, D]``."""
 
     def heads_first(cache: Array) -> Any:
-        tensor = _tensor(torch, cache, problem)
+        tensor = tensor_of(torch, cache, problem)
         return tensor if problem.layout == "bhsd" else tensor.transpose(1, 2)
 
     k = [heads_first(cache) for cache in problem.k]
     v = [heads_first(cache) for cache in problem.v]
-    return _tensor(torch, problem.q, problem), k, v
+    return tensor_of(torch, problem.q, problem), k, v
 
 
-def _without_gradients(torch: Any, threads: int, run: Run) -> Run:
+def without_gradients(torch: Any, threads: int, run: Run) -> Run:
     """Set the number of threads at every run: contenders of other thread counts alternate."""
 
     def guarded(copy: int) -> Any:
@@ -80,7 +82,7 @@ def prepare_enable_gqa(problem: Problem, threads: int) -> Run:
     q, k, v = _inputs(problem, torch)
     attend = torch.nn.functional.scaled_dot_product_attention
     q4, gqa = q[:, :, None], problem.case.group_size > 1
-    return _without_gradients(
+    return without_gradients(
         torch, threads, lambda copy: attend(q4, k[copy], v[copy], enable_gqa=gqa)
     )
 
@@ -96,7 +98,7 @@ def prepare_expanded(problem: Problem, threads: int) -> Run:
         wide_k = k[copy].repeat_interleave(group, dim=1)
         return attend(q4, wide_k, v[copy].repeat_interleave(group, dim=1))
 
-    return _without_gradients(torch, threads, run)
+    return without_gradients(torch, threads, run)
 
 
 def _fold(q: Any, problem: Problem) -> Any:
@@ -110,7 +112,7 @@ def prepare_folded(problem: Problem, threads: int) -> Run:
     q, k, v = _inputs(problem, torch)
     attend = torch.nn.functional.scaled_dot_product_attention
     folded = _fold(q, problem)
-    return _without_gradients(torch, threads, lambda copy: attend(folded, k[copy], v[copy]))
+    return without_gradients(torch, threads, lambda copy: attend(folded, k[copy], v[copy]))
 
 
 def prepare_matmul(problem: Problem, threads: int) -> Run:
@@ -124,7 +126,7 @@ def prepare_matmul(problem: Problem, threads: int) -> Run:
         p = torch.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype)
         return torch.matmul(p, v[copy])
 
-    return _without_gradients(torch, threads, run)
+    return without_gradients(torch, threads, run)
 
 
 def values(problem: Problem, result: Any) -> Array:
