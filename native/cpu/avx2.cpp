@@ -1,6 +1,7 @@
 #include "cpu/vector_avx2.h"
 
 #include "cpu/body.h"
+#include "cpu/probe.h"
 
 namespace flashdec::cpu {
 
@@ -12,6 +13,9 @@ void run_avx2_f16(const Launch& launch) {
 }
 void run_avx2_f32(const Launch& launch) {
   run(launch, Body<Avx2, float>::attend);
+}
+void probe_avx2(const ProbedBlocks& what) {
+  probe(what);
 }
 
 }  // namespace flashdec::cpu

@@ -1,6 +1,7 @@
 #include "cpu/vector_generic.h"
 
 #include "cpu/body.h"
+#include "cpu/probe.h"
 
 namespace flashdec::cpu {
 
@@ -12,6 +13,9 @@ void run_generic_f16(const Launch& launch) {
 }
 void run_generic_f32(const Launch& launch) {
   run(launch, Body<Generic, float>::attend);
+}
+void probe_generic(const ProbedBlocks& what) {
+  probe(what);
 }
 
 }  // namespace flashdec::cpu
