@@ -1,11 +1,14 @@
 # The target flashdecoding: libflashdecoding.so.
 
 set(sources ${FLASHDEC_CORE_SOURCES} ${FLASHDEC_CPU_SOURCES} ${FLASHDEC_TORCH_SOURCES})
+set(FLASHDEC_X86 0)
+set(FLASHDEC_ARM64 0)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(FLASHDEC_X86 1)
   list(APPEND sources ${FLASHDEC_X86_SOURCES})
-else()
-  set(FLASHDEC_X86 0)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(FLASHDEC_ARM64 1)
+  list(APPEND sources ${FLASHDEC_ARM64_SOURCES})
 endif()
 if(FLASHDEC_WITH_CUDA)
   list(APPEND sources ${FLASHDEC_CUDA_SOURCES})
@@ -27,7 +30,7 @@ target_include_directories(flashdecoding
   PRIVATE ${PROJECT_SOURCE_DIR}/native)
 target_compile_definitions(flashdecoding PRIVATE
   FLASHDEC_WITH_CUDA=${FLASHDEC_WITH_CUDA} FLASHDEC_WITH_SM90A=${FLASHDEC_WITH_SM90A}
-  FLASHDEC_X86=${FLASHDEC_X86})
+  FLASHDEC_X86=${FLASHDEC_X86} FLASHDEC_ARM64=${FLASHDEC_ARM64})
 set_target_properties(flashdecoding PROPERTIES
   CXX_EXTENSIONS OFF
   POSITION_INDEPENDENT_CODE ON
@@ -69,6 +72,13 @@ if(FLASHDEC_X86)
     string(TOUPPER ${isa} ISA)
     set_source_files_properties(native/cpu/${isa}.cpp PROPERTIES
       COMPILE_OPTIONS "${FLASHDEC_${ISA}_FLAGS};${quiet}")
+  endforeach()
+endif()
+if(FLASHDEC_ARM64)
+  foreach(isa neon neonbf16)
+    string(TOUPPER ${isa} ISA)
+    set_source_files_properties(native/cpu/${isa}.cpp PROPERTIES
+      COMPILE_OPTIONS "${FLASHDEC_${ISA}_FLAGS}")
   endforeach()
 endif()
 

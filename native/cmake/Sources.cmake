@@ -58,6 +58,10 @@ set(FLASHDEC_AVX2_FLAGS -mavx2 -mfma -mf16c)
 set(FLASHDEC_AVX512_FLAGS ${FLASHDEC_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
 set(FLASHDEC_AVX512BF16_FLAGS ${FLASHDEC_AVX512_FLAGS} -mavx512bf16)
 
+set(FLASHDEC_ARM64_SOURCES native/cpu/neon.cpp native/cpu/neonbf16.cpp)
+set(FLASHDEC_NEON_FLAGS)  # aarch64 begins with it
+set(FLASHDEC_NEONBF16_FLAGS -march=armv8.2-a+bf16)
+
 set(FLASHDEC_CUDA_SOURCES
   native/cuda/append/append.cu
   native/cuda/backend.cu

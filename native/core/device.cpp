@@ -10,6 +10,8 @@
 
 #if FLASHDEC_X86
 #include <cpuid.h>
+#elif FLASHDEC_ARM64
+#include <sys/auxv.h>
 #endif
 
 namespace flashdec {
@@ -20,10 +22,23 @@ struct IsaName {
   const char* name;
 };
 
+// Those of this architecture alone: so the best one is the largest, and the others are refused.
 constexpr IsaName kIsaNames[] = {
-    {Isa::kReference, "reference"}, {Isa::kGeneric, "generic"},       {Isa::kAvx2, "avx2"},
-    {Isa::kAvx512, "avx512"},       {Isa::kAvx512Bf16, "avx512bf16"},
+    {Isa::kReference, "reference"}, {Isa::kGeneric, "generic"},
+#if FLASHDEC_X86
+    {Isa::kAvx2, "avx2"},           {Isa::kAvx512, "avx512"},   {Isa::kAvx512Bf16, "avx512bf16"},
+#elif FLASHDEC_ARM64
+    {Isa::kNeon, "neon"},           {Isa::kNeonBf16, "neonbf16"},
+#endif
 };
+
+#if FLASHDEC_X86
+constexpr char kIsaList[] = "reference, generic, avx2, avx512 or avx512bf16";
+#elif FLASHDEC_ARM64
+constexpr char kIsaList[] = "reference, generic, neon or neonbf16";
+#else
+constexpr char kIsaList[] = "reference or generic";
+#endif
 
 #if FLASHDEC_X86
 bool has(uint64_t word, uint64_t bits) {
@@ -55,9 +70,19 @@ Isa best_x86() {
 }
 #endif
 
+#if FLASHDEC_ARM64
+// NEON itself needs no question: Linux runs on no aarch64 without it.
+Isa best_arm64() {
+  constexpr uint64_t kBf16 = 1 << 14;  // HWCAP2_BF16, which older headers lack
+  return (getauxval(AT_HWCAP2) & kBf16) != 0 ? Isa::kNeonBf16 : Isa::kNeon;
+}
+#endif
+
 Isa best_isa() {
 #if FLASHDEC_X86
   return best_x86();
+#elif FLASHDEC_ARM64
+  return best_arm64();
 #else
   return Isa::kGeneric;
 #endif
@@ -71,9 +96,7 @@ Isa forced_isa(const char* wanted) {
              wanted, isa_name(best_isa()));
     return entry.isa;
   }
-  refuse(FLASHDEC_INVALID_VALUE,
-         "FLASHDEC_ISA is \"%s\"; it can be reference, generic, avx2, avx512 or avx512bf16",
-         wanted);
+  refuse(FLASHDEC_INVALID_VALUE, "FLASHDEC_ISA is \"%s\"; it can be %s", wanted, kIsaList);
 }
 
 uint32_t processors_allowed() {

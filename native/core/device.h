@@ -6,7 +6,8 @@
 
 namespace flashdec {
 
-enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
+// Among those of one architecture and the first two, a later one is better.
+enum class Isa : uint32_t { kReference, kGeneric, kAvx2, kAvx512, kAvx512Bf16, kNeon, kNeonBf16 };
 
 constexpr uint32_t kMaxThreads = 1024;
 

@@ -158,6 +158,14 @@ constexpr Kernel kKernels[] = {
     cpu_row("cpu_avx2_f16", Isa::kAvx2, F16, cpu::run_avx2_f16),
     cpu_row("cpu_avx2_f32", Isa::kAvx2, F32, cpu::run_avx2_f32),
 #endif
+#if FLASHDEC_ARM64
+    cpu_row("cpu_neonbf16_bf16", Isa::kNeonBf16, BF16, cpu::run_neonbf16_bf16),
+    cpu_row("cpu_neonbf16_f16", Isa::kNeonBf16, F16, cpu::run_neonbf16_f16),
+    cpu_row("cpu_neonbf16_f32", Isa::kNeonBf16, F32, cpu::run_neonbf16_f32),
+    cpu_row("cpu_neon_bf16", Isa::kNeon, BF16, cpu::run_neon_bf16),
+    cpu_row("cpu_neon_f16", Isa::kNeon, F16, cpu::run_neon_f16),
+    cpu_row("cpu_neon_f32", Isa::kNeon, F32, cpu::run_neon_f32),
+#endif
     cpu_row("cpu_generic_bf16", Isa::kGeneric, BF16, cpu::run_generic_bf16),
     cpu_row("cpu_generic_f16", Isa::kGeneric, F16, cpu::run_generic_f16),
     cpu_row("cpu_generic_f32", Isa::kGeneric, F32, cpu::run_generic_f32),

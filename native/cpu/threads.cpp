@@ -27,6 +27,8 @@ constexpr int64_t kSpin = 50 * 1000;  // ns
 void pause() {
 #if FLASHDEC_X86
   __builtin_ia32_pause();
+#elif FLASHDEC_ARM64
+  __asm__ volatile("yield" ::: "memory");
 #else
   std::atomic_signal_fence(std::memory_order_seq_cst);
 #endif

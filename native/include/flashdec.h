@@ -68,8 +68,9 @@
  * flashdec_select reads three variables of the environment (flashdec_append the
  * first and the last of them, flashdec_merge the last):
  *   FLASHDEC_CHECK          1: see rule 8 below; 0, or unset: no such checks
- *   FLASHDEC_ISA            CPU: reference, generic, avx2, avx512 or avx512bf16, exactly
- *                           that one; unset: the best that the processor has
+ *   FLASHDEC_ISA            CPU: reference, generic, on x86-64 avx2, avx512 or avx512bf16, on
+ *                           aarch64 neon or neonbf16, exactly that one; unset: the best that
+ *                           the processor has
  *   FLASHDEC_NUM_THREADS    CPU: threads of a plan, 1 to 1024; unset: the
  *                           processors that the calling thread may run on
  *

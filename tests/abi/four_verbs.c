@@ -64,6 +64,7 @@ static flashdec_descriptor describe(void) {
   desc.head_dim = DIM;
   desc.head_dim_v = DIM_V;
   desc.q_dtype = desc.kv_dtype = FLASHDEC_FLOAT32;
+  desc.alignment = sizeof(float); /* C promises no more for the arrays above */
   return desc;
 }
 

@@ -49,6 +49,16 @@ def test_the_best_instruction_set_is_what_the_system_says(
     assert json.loads(flashdec_command("info", "--json").out)["cpu"]["isa"] == best
 
 
+@pytest.mark.skipif(platform.machine() != "aarch64", reason="reads the features of an aarch64")
+def test_the_best_instruction_set_of_aarch64(
+    flashdec_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLASHDEC_ISA", raising=False)
+    features = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text()))
+    best = "neonbf16" if "bf16" in features else "neon"
+    assert json.loads(flashdec_command("info", "--json").out)["cpu"]["isa"] == best
+
+
 def test_text_fits_into_100_columns(flashdec_command: Callable[..., Any]) -> None:
     ran = flashdec_command("info")
     table = ran.out.split("\n\n", 1)[1]

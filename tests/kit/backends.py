@@ -149,9 +149,8 @@ class Cpu(Backend):
 
     def kernels(self) -> list[str]:
         names = {kernel.name.split("_")[1] for kernel in flashdec.kernels() if "cpu" in kernel.name}
-        return [
-            isa for isa in ("reference", "generic", "avx2", "avx512", "avx512bf16") if isa in names
-        ]
+        every = ("reference", "generic", "avx2", "avx512", "avx512bf16", "neon", "neonbf16")
+        return [isa for isa in every if isa in names]
 
     def variables(self, kernel: str) -> dict[str, str]:
         return {"FLASHDEC_ISA": kernel} if kernel else {}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kit.backends import Cpu, environment
 from kit.processor import skip_without
 
 PAGE = mmap.PAGESIZE
@@ -47,7 +48,6 @@ def run_guarded(isa: str, dtype: str) -> None:
     """Run many shapes with every array guarded."""
     import flashdec
     from kit.arrays import build
-    from kit.backends import Cpu, environment
     from kit.case import Case
 
     # Two splits of each sequence or one, three key/value heads in an item or one.
@@ -79,7 +79,7 @@ def run_guarded(isa: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("isa", Cpu().kernels())
 def test_guard_pages(isa: str, dtype: str) -> None:
     skip_without(isa)
     tests = Path(__file__).parents[1]

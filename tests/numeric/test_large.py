@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import flashdec
-from kit.backends import environment
+from kit.backends import Cpu, environment
 from kit.compare import same_bits
 from kit.processor import skip_without
 
@@ -33,7 +33,7 @@ def rows(seed: int, count: int) -> Any:
     return rng.standard_normal((count, HEADS, DIM)).astype(np.float16)
 
 
-@pytest.fixture(params=["reference", "generic", "avx2", "avx512", "avx512bf16"])
+@pytest.fixture(params=Cpu().kernels())
 def isa(request: Any) -> Any:
     skip_without(request.param)
     with environment(FLASHDEC_ISA=request.param):

@@ -14,7 +14,7 @@ import pytest
 
 import flashdec
 from kit.arrays import build
-from kit.backends import environment
+from kit.backends import Cpu, environment
 from kit.case import Case
 from kit.compare import same_bits
 from kit.processor import skip_without
@@ -56,7 +56,7 @@ def spread(array: Any, axes: tuple[int, ...]) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("isa", ["reference", "generic", "avx2", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("isa", Cpu().kernels())
 @pytest.mark.parametrize(("name", "axes"), PLACES, ids=LABELS)
 def test_huge_strides(isa: str, name: str, axes: tuple[int, ...]) -> None:
     skip_without(isa)

@@ -19,10 +19,12 @@ HERE = Path(__file__).parent
 def compile_core(target: Path, *more: str) -> ctypes.CDLL:
     """A library of native/core, as of a build with CUDA, with shim.cpp and more sources."""
     x86 = int(platform.machine() in ("x86_64", "AMD64"))
+    arm64 = int(platform.machine() == "aarch64")
     command(
         "g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra",
         "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized",
-        f"-DFLASHDEC_X86={x86}", "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1",
+        f"-DFLASHDEC_X86={x86}", f"-DFLASHDEC_ARM64={arm64}",
+        "-DFLASHDEC_WITH_CUDA=1", "-DFLASHDEC_WITH_SM90A=1",
         "-I", HERE / "emulation", "-I", NATIVE, "-I", NATIVE / "include",
         *(HERE / each for each in ("shim.cpp", "emulation/grid.cpp", *more)),
         *sorted((NATIVE / "core").glob("*.cpp")),

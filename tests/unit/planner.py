@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from dataclasses import dataclass
 from typing import Any
 
 from flashdec import _abi
 
 F32, F16, BF16 = 1, 2, 3
-REFERENCE, GENERIC, AVX2, AVX512, AVX512BF16 = range(5)
+# The values of Isa that kernels of this architecture have, the best one last.
+REFERENCE, GENERIC = 0, 1
+ISAS = {
+    "reference": REFERENCE,
+    "generic": GENERIC,
+    **(
+        {"neon": 5, "neonbf16": 6}
+        if platform.machine() == "aarch64"
+        else {"avx2": 2, "avx512": 3, "avx512bf16": 4}
+    ),
+}
+BEST_ISA = max(ISAS.values())
 CPU, CUDA = 1, 2
 BATCH_INVARIANT, NO_SM90A, NO_WORKSPACE = 1, 2, 4
 
@@ -60,7 +72,7 @@ class Machine:
     arch: int = 90
     sm_count: int = 132
     smem: int = 227 * 1024
-    isa: int = AVX512
+    isa: int = BEST_ISA
     isa_forced: bool = False
     threads: int = 8
     memory_bandwidth: int = 3_352_320_000_000  # of an H100

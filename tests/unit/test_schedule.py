@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 from planner import (
-    AVX2,
-    AVX512,
-    AVX512BF16,
     BATCH_INVARIANT,
+    BEST_ISA,
     BF16,
     CPU,
     CUDA,
     F16,
     F32,
     GENERIC,
+    ISAS,
     NO_WORKSPACE,
-    REFERENCE,
     Machine,
     Planned,
     RefusedError,
@@ -176,7 +174,7 @@ def test_every_problem_gets_a_kernel_that_fits(core: Any, sm_count: int, smem: i
             raise AssertionError(f"seed {seed}: {desc} {preference}: {error}") from error
 
 
-@pytest.mark.parametrize("isa", [REFERENCE, GENERIC, AVX2, AVX512, AVX512BF16])
+@pytest.mark.parametrize("isa", ISAS.values(), ids=ISAS)
 def test_every_problem_gets_a_cpu_kernel(core: Any, isa: int) -> None:
     for seed in range(PROBLEMS):
         desc, preference = random_problem(seed), random_preference(seed)
@@ -204,7 +202,7 @@ def test_a_large_batch_is_not_split(core: Any) -> None:
 def test_cpu_splits_do_not_depend_on_the_machine(core: Any) -> None:
     """Bits may not depend on threads, nor on the batch: the tokens are cut in the same places."""
     machines = [
-        Machine(isa=isa, threads=n) for isa in (GENERIC, AVX512, AVX512BF16) for n in (1, 7, 64)
+        Machine(isa=isa, threads=n) for isa in (GENERIC, BEST_ISA - 1, BEST_ISA) for n in (1, 7, 64)
     ]
     cuts = {
         plan(core, machine, {"batch": batch}, prefer_backend=CPU).facts.split_len
@@ -213,6 +211,11 @@ def test_cpu_splits_do_not_depend_on_the_machine(core: Any) -> None:
     }
     assert len(cuts) == 1
     assert cuts != {0}
+
+
+@pytest.mark.parametrize(("name", "isa"), ISAS.items(), ids=ISAS)
+def test_the_best_instruction_set_is_preferred(core: Any, name: str, isa: int) -> None:
+    assert plan(core, Machine(arch=0, isa=isa), {}).name == f"cpu_{name}_bf16"
 
 
 def test_planning_is_a_pure_function(core: Any) -> None:
@@ -252,7 +255,7 @@ def test_too_little_shared_memory_is_refused(core: Any) -> None:
 def test_every_kernel_of_the_table_is_chosen_by_some_case(core: Any) -> None:
     machines = [Machine(), Machine(arch=80), *(
         Machine(arch=0, isa=isa, isa_forced=forced)
-        for isa in (REFERENCE, GENERIC, AVX2, AVX512, AVX512BF16) for forced in (False, True)
+        for isa in ISAS.values() for forced in (False, True)
     )]  # fmt: skip
     shapes: list[dict[str, Any]] = [
         {"head_dim": 12},
@@ -273,8 +276,7 @@ def test_every_kernel_of_the_table_is_chosen_by_some_case(core: Any) -> None:
     assert chosen == set(table)
 
 
-@pytest.mark.parametrize("isa", [REFERENCE, GENERIC, AVX2, AVX512, AVX512BF16])
-def test_forced_instruction_set_is_the_one_that_runs(core: Any, isa: int) -> None:
-    name = ("reference", "generic", "avx2", "avx512", "avx512bf16")[isa]
+@pytest.mark.parametrize(("name", "isa"), ISAS.items(), ids=ISAS)
+def test_forced_instruction_set_is_the_one_that_runs(core: Any, name: str, isa: int) -> None:
     machine = Machine(arch=0, isa=isa, isa_forced=True)
     assert plan(core, machine, {}).name == f"cpu_{name}_bf16"

@@ -116,8 +116,8 @@ def _processor() -> Finding:
         isa = info.chosen_isa()
     except FlashdecError as error:
         return Finding(FAULT, "processor", str(error), "see above")
-    best = OK if isa.startswith("avx") else NOTE
-    plain = "" if best == OK else ": plain C++, which is several times slower than AVX2"
+    best = NOTE if isa in ("generic", "reference") else OK
+    plain = "" if best == OK else ": plain C++, which is several times slower than vectors"
     remedy = "unset FLASHDEC_ISA" if best != OK and "FLASHDEC_ISA" in os.environ else ""
     return Finding(best, "processor", f"CPU kernels use {isa}{plain}", remedy)
 
