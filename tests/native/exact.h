@@ -35,18 +35,18 @@ struct Data {
 };
 
 // The distance between neighbours of T at x, by the digits of T and its smallest exponent.
-double ulp(double x, int digits, int least) {
-  int exponent;
-  std::frexp(x, &exponent);
+inline double ulp(double x, int digits, int least) {
+  int exponent = least;
+  if (x != 0) std::frexp(x, &exponent);
   return std::ldexp(1.0, std::max(exponent, least) - digits);
 }
-double ulp_as(double x, float) {
+inline double ulp_as(double x, float) {
   return ulp(x, 24, -125);
 }
-double ulp_as(double x, F16) {
+inline double ulp_as(double x, F16) {
   return ulp(x, 11, -13);
 }
-double ulp_as(double x, Bf16) {
+inline double ulp_as(double x, Bf16) {
   return ulp(x, 8, -125);
 }
 
