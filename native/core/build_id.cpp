@@ -5,11 +5,19 @@
 
 #include <cstring>
 
-// Defined by the linker: the ELF header of the object that this code is in.
-extern "C" const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+// Defined by the linker: the bytes of the object that this code is in, of which the ELF header is
+// the first.  An array without a bound: as one header it would end before what is read here.
+extern "C" const uint8_t __ehdr_start[] __attribute__((visibility("hidden")));
 
 namespace flashdec {
 namespace {
+
+template <class T>
+T read(const uint8_t* address) {
+  T value;
+  std::memcpy(&value, address, sizeof(value));
+  return value;
+}
 
 size_t padded(size_t size) {
   return (size + 3) & ~size_t{3};
@@ -22,8 +30,7 @@ struct Note {
 
 Note find_in_segment(const uint8_t* segment, size_t size) {
   for (size_t at = 0; at + sizeof(ElfW(Nhdr)) <= size;) {
-    ElfW(Nhdr) header;
-    std::memcpy(&header, segment + at, sizeof(header));
+    const auto header = read<ElfW(Nhdr)>(segment + at);
     const uint8_t* name = segment + at + sizeof(header);
     const uint8_t* data = name + padded(header.n_namesz);
     if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
@@ -35,11 +42,11 @@ Note find_in_segment(const uint8_t* segment, size_t size) {
 }
 
 Note find_note() {
-  const auto* base = reinterpret_cast<const uint8_t*>(&__ehdr_start);
-  const auto* segments = reinterpret_cast<const ElfW(Phdr)*>(base + __ehdr_start.e_phoff);
-  for (int i = 0; i < __ehdr_start.e_phnum; ++i) {
-    if (segments[i].p_type != PT_NOTE) continue;
-    const Note note = find_in_segment(base + segments[i].p_vaddr, segments[i].p_memsz);
+  const auto header = read<ElfW(Ehdr)>(__ehdr_start);
+  for (int i = 0; i < header.e_phnum; ++i) {
+    const auto segment = read<ElfW(Phdr)>(__ehdr_start + header.e_phoff + i * sizeof(ElfW(Phdr)));
+    if (segment.p_type != PT_NOTE) continue;
+    const Note note = find_in_segment(__ehdr_start + segment.p_vaddr, segment.p_memsz);
     if (note.data != nullptr) return note;
   }
   return {};
