@@ -12,6 +12,14 @@ int64_t head_step(const Launch& launch, const Strides& strides) {
   return strides.head * element_size(launch.plan.problem.aux_element);
 }
 
+// Bytes from one token's row to the next one's.  Where the cache or a page has one token alone, the
+// stride is never used and may be anything, too large to be counted in bytes as well.
+int64_t token_step(const Launch& launch, const Strides& strides) {
+  const Problem& problem = launch.plan.problem;
+  const int64_t tokens = problem.paged() ? problem.page_size : problem.max_kv_len;
+  return tokens > 1 ? strides.token * element_size(problem.aux_element) : 0;
+}
+
 const unsigned char* block_of(const Launch& launch, const void* cache, const Strides& strides,
                               int64_t block, int64_t kv_head) {
   const int64_t offset = block * strides.batch + kv_head * strides.head;
@@ -24,9 +32,8 @@ const unsigned char* block_of(const Launch& launch, const void* cache, const Str
 bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* tile) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
-  const int64_t size = element_size(problem.aux_element);
-  const int64_t k_step = x.k_strides.token * size;
-  const int64_t v_step = x.v_strides.token * size;
+  const int64_t k_step = token_step(launch, x.k_strides);
+  const int64_t v_step = token_step(launch, x.v_strides);
   const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
   tile->count = static_cast<int>(std::min(item.end - begin, kTile));
   int64_t page = begin / page_size;
