@@ -2,7 +2,7 @@
 # Cross-builds the library for aarch64, a warning being an error, looks at the objects of NEON, and
 # runs tests/abi/four_verbs.c and tests/native/isa_vectors.cpp on every instruction set under qemu.
 # Argument: how many random shapes; 60 take some fifteen seconds.
-# Needs cmake, ninja, and Debian's g++-aarch64-linux-gnu and qemu-user-static, which root gets here.
+# Needs Debian's g++-aarch64-linux-gnu and qemu-user-static, which root gets here.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 shapes=${1:-60}
@@ -24,7 +24,8 @@ install_tools() {
     apt-get -qq install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user-static
 }
 
-have cmake ninja || skip "cmake or ninja is missing"
+setup_venv
+install_needs "cmake>=3.31" ninja
 tools=(aarch64-linux-gnu-g++ qemu-aarch64-static)
 if ! have "${tools[@]}"; then
   { [ "$(id -u)" = 0 ] && have apt-get; } ||
