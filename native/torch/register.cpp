@@ -14,17 +14,23 @@ using namespace flashdec;
 
 namespace {
 
-// A refusal leaves as PyTorch's exception, once nothing is left to clean up here.
+// Not inlined, because of `kernel`.
 template <class Call>
-void kernel(torch::Value* stack, uint64_t, uint64_t) {
-  const int32_t status = guarded([&] {
+__attribute__((noinline)) int32_t compute(torch::Value* stack) noexcept {
+  return guarded([&] {
     torch::StackArguments arguments(stack);
     const Call call(arguments);
     torch::Results results;
     call.compute(&results);
     torch::push(&results, stack);
   });
-  if (status != FLASHDEC_SUCCESS)
+}
+
+// A refusal leaves as PyTorch's exception.  Nothing is caught or cleaned up here: the library may
+// have a C++ run time of its own, whose handlers cannot read the frames that PyTorch's unwinds.
+template <class Call>
+void kernel(torch::Value* stack, uint64_t, uint64_t) {
+  if (compute<Call>(stack) != FLASHDEC_SUCCESS)
     torch::api().check(false, "flashdec", __FILE__, __LINE__, last_error());
 }
 
