@@ -1,24 +1,9 @@
 #include "torch/api.h"
 
-#include <dlfcn.h>
-
-#include "core/status.h"
+#include "torch/symbols.h"
 
 namespace flashdec::torch {
 namespace {
-
-// Null where the process has not loaded it.
-void* loaded(const char* name) {
-  return dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
-}
-
-template <class Function>
-void find(void* library, Function& target, const char* name) {
-  target = reinterpret_cast<Function>(dlsym(library, name));
-  if (target == nullptr)
-    refuse(FLASHDEC_UNSUPPORTED,
-           "this PyTorch exports no %s; this build of flashdec knows PyTorch 2.10 to 2.14", name);
-}
 
 Api find_api() {
   void* const library = loaded("libtorch_cpu.so");

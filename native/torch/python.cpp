@@ -1,9 +1,8 @@
 #include "torch/python.h"
 
-#include <dlfcn.h>
-
 #include "core/interpreter.h"
 #include "core/status.h"
+#include "torch/symbols.h"
 
 namespace flashdec::torch {
 namespace {
@@ -19,14 +18,8 @@ struct PythonApi {
   void* cdata;                      // the name of Tensor._cdata: the address of the implementation
 };
 
-template <class Symbol>
-void find(void* library, Symbol& target, const char* name) {
-  target = reinterpret_cast<Symbol>(dlsym(library, name));
-  if (target == nullptr) refuse(FLASHDEC_UNSUPPORTED, "this PyTorch exports no %s", name);
-}
-
 PythonApi find_python_api() {
-  void* const library = dlopen("libtorch_python.so", RTLD_LAZY | RTLD_NOLOAD);
+  void* const library = loaded("libtorch_python.so");
   if (library == nullptr)
     refuse(FLASHDEC_UNSUPPORTED, "this process has not loaded libtorch_python.so");
   PythonApi found;
