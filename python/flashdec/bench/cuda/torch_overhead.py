@@ -82,4 +82,5 @@ def _calls(gpu: Gpu) -> dict[str, Callable[[], Any]]:
         "ops.flashdec.append_rotary": partial(
             verbs.append_rotary.default, q, rows, rows, cos, cos, k, v, lengths, table
         ),
+        "ops.flashdec.merge": partial(verbs.merge.default, o, lse),
     }
