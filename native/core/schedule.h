@@ -9,7 +9,7 @@
 namespace flashdec {
 
 // Tokens in a split on the CPU, where splits are fixed always.
-constexpr int64_t kCpuSplitLen = 256;
+constexpr int64_t kCpuSplitLen = 512;
 
 // Tokens in a split with batch_invariant, on the CPU and on a GPU: both cut at the same ones.  To
 // merge the warps' sums at the end of a split takes a GPU longer the more heads there are.

@@ -31,23 +31,23 @@ struct Body {
   static void score(S& state, const Block& block, const Tile& tile, const Tile* next,
                     const Problem& problem) {
     const float factor = problem.scale * kLog2E;
-    const int64_t bytes = next == nullptr ? 0 : problem.head_dim * int64_t{sizeof(E)};
-    const int64_t turns = (block.heads + kScoreHeads - 1) / kScoreHeads;
-    const int64_t slice = ceil_div(ceil_div(bytes, turns), kCacheLine) * kCacheLine;
-    Ahead ahead = {next == nullptr ? tile.k : next->k, 0, 0};
-    for (int first = 0; first < block.heads; first += kScoreHeads) {
-      ahead.begin = ahead.end;
-      ahead.end = ahead.begin + slice < bytes ? ahead.begin + slice : bytes;
-      score_first<kScoreHeads>(state, block, first, tile, ahead, factor, problem.head_dim);
+    for (int first = 0; first < block.heads; first += kScoreHeads, next = nullptr) {
+      if (next != nullptr) {
+        score_first<kScoreHeads, true>(state, block, first, tile, next->k, factor,
+                                       problem.head_dim);
+      } else {
+        score_first<kScoreHeads, false>(state, block, first, tile, nullptr, factor,
+                                        problem.head_dim);
+      }
     }
   }
 
   // Of as many of the block's heads from `first` on as there are, up to NH.
-  template <int NH, class... Rest>
+  template <int NH, bool kAhead, class... Rest>
   static void score_first(S& state, const Block& block, int first, const Rest&... rest) {
     if (NH == 1 || block.heads - first >= NH)
-      return Scores<V, E>::template block<NH>(state, block, first, rest...);
-    if constexpr (NH > 1) score_first<NH - 1>(state, block, first, rest...);
+      return Scores<V, E>::template block<NH, kAhead>(state, block, first, rest...);
+    if constexpr (NH > 1) score_first<NH - 1, kAhead>(state, block, first, rest...);
   }
 
   template <int NH, class... Rest>

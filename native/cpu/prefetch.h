@@ -12,13 +12,6 @@ namespace {
 
 constexpr int64_t kCacheLine = 64;
 
-// A slice of each of kTile rows.
-struct Ahead {
-  const unsigned char* const* rows;
-  int64_t begin;  // bytes
-  int64_t end;
-};
-
 inline void prefetch(const unsigned char* row, int64_t begin, int64_t end) {
   for (; begin < end; begin += kCacheLine)
     __builtin_prefetch(row + begin, 0, 2);

@@ -11,8 +11,8 @@ struct Softening {
   using F = typename V::F;
   static constexpr int W = V::kWidth;
 
-  // exp2(x) for x <= 0: 2^round(x) times the Taylor series of 2^f, |f| <= 1/2, whose first term
-  // left out is below 6e-9.
+  // exp2(x) for x <= kSlack: 2^round(x) times the Taylor series of 2^f, |f| <= 1/2, whose first
+  // term left out is below 6e-9.
   static F exp2(F x) {
     // -200 underflows all the same, and keeps -inf out of f; the order of the operands keeps NaN.
     const F bounded = V::max(V::broadcast(-200.0f), x);
@@ -27,19 +27,18 @@ struct Softening {
   }
 
   // The scores of head h of the block into probabilities, the running (m, l) moved on, o rescaled
-  // if m grew.
+  // where m is moved.
   static void soften(State<V, E>& state, const Block& block, int h, int count) {
     const int64_t head = block.head + h;
-    float* p = state.p[h];
+    float* p = state.p_row(h);
     for (int t = count; t < kTile; ++t)
       p[t] = -INFINITY;
     F largest = V::load(p);
     for (int t = W; t < kTile; t += W)
       largest = V::max(largest, V::load(p + t));
-    const float before = state.m[head];
-    const float m = fmaxf(before, V::reduce_max(largest));
-    if (m != before) move(state, head, m);
-    const F reference = V::broadcast(reference_score(m));
+    const float most = V::reduce_max(largest);
+    if (most > state.m[head] + kSlack) move(state, head, most);
+    const F reference = V::broadcast(reference_score(state.m[head]));
     F added = V::zero();
     for (int t = 0; t < kTile; t += W) {
       const F weight = exp2(V::sub(V::load(p + t), reference));
@@ -50,12 +49,18 @@ struct Softening {
   }
 
  private:
+  // What scores may exceed m by, in units of log2, before m is moved: weights of up to 2^8 are as
+  // exact as those of up to 1, and after its first tile a split seldom moves it.
+  static constexpr float kSlack = 8.0f;
+
   static void move(State<V, E>& state, int64_t head, float m) {
-    const float keep = rescale_factor(state.m[head], m);
+    const float before = state.m[head];
+    state.m[head] = m;
+    if (before == -INFINITY) return;  // the sums are 0 still, or NaN
+    const float keep = rescale_factor(before, m);
     state.l[head] = scale(state.l[head], keep);
     rescale(state.o_row(head), keep, state.o_length);
     rescale(state.error_row(head), keep, state.o_length);
-    state.m[head] = m;
   }
 
   static void rescale(float* o, float factor, int64_t length) {

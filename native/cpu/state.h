@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kMaxRow = 256;  // the largest head_dim
 constexpr int64_t kWidest = 16;   // lanes of the widest vector, and scores at a time
+constexpr int64_t kPitch = kTile + kWidest;
 
 // Rows lie side by side, each of whole chunks, in the order of chunks; columns past their end are
 // zero.
@@ -20,14 +21,15 @@ struct State {
   Query* q;
   float* o;
   float* error;  // of the sums in o: see CompensatedSum
-  float* m;
+  float* m;      // a score that none exceeds by much: see softening.h
   CompensatedSum* l;
   int64_t q_length;  // of a row
   int64_t o_length;
   // Of a block of heads: scores in units of log2, then probabilities.
-  alignas(64) float p[kHeads][kTile + kWidest];
+  alignas(64) float p[kHeads * kPitch];
 
   Query* q_row(int64_t head) const { return q + head * q_length; }
+  float* p_row(int h) { return p + h * kPitch; }
   float* o_row(int64_t head) const { return o + head * o_length; }
   float* error_row(int64_t head) const { return error + head * o_length; }
   SoftmaxState sum(int64_t head) const { return {m[head], l[head].value}; }

@@ -41,26 +41,28 @@ struct Weighing {
                       const Tile* next, int64_t d) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     const int64_t from = d * static_cast<int64_t>(sizeof(E));
-    F a[NH][NC], b[NH][NC];
-    for (int h = 0; h < NH; ++h)
-      for (int c = 0; c < NC; ++c)
-        a[h][c] = b[h][c] = V::zero();
+    const float* const p = state.p_row(first);
+    F a[NH * NC], b[NH * NC];
+#pragma GCC unroll 16
+    for (int i = 0; i < NH * NC; ++i)
+      a[i] = b[i] = V::zero();
     for (int t = 0; t < tile.count; ++t) {
       if (next != nullptr) prefetch(next->v[t], from, from + kBytes);
       Columns v[NC];
       for (int c = 0; c < NC; ++c)
         v[c] = Columns::load(row(tile.v[t]) + d + c * Columns::kLength);
-      for (int h = 0; h < NH; ++h) {
-        const F weight = V::broadcast(state.p[first + h][t]);
-        for (int c = 0; c < NC; ++c) {
-          a[h][c] = V::fma(weight, v[c].a, a[h][c]);
-          b[h][c] = V::fma(weight, v[c].b, b[h][c]);
-        }
+#pragma GCC unroll 16
+      for (int i = 0; i < NH * NC; ++i) {
+        const F weight = V::broadcast(p[i / NC * kPitch + t]);
+        a[i] = V::fma(weight, v[i % NC].a, a[i]);
+        b[i] = V::fma(weight, v[i % NC].b, b[i]);
       }
     }
-    for (int h = 0; h < NH; ++h)
-      for (int c = 0; c < NC; ++c)
-        add(state, heads.head + first + h, d + c * Columns::kLength, a[h][c], b[h][c]);
+#pragma GCC unroll 16
+    for (int i = 0; i < NH * NC; ++i) {
+      const int64_t head = heads.head + first + i / NC;
+      add(state, head, d + i % NC * Columns::kLength, a[i], b[i]);
+    }
   }
 
   template <int NH>
@@ -72,7 +74,7 @@ struct Weighing {
     for (int t = 0; t < tile.count; ++t) {
       const Columns v = Columns::load_first(row(tile.v[t]) + d, dim_v - d);
       for (int h = 0; h < NH; ++h) {
-        const F weight = V::broadcast(state.p[first + h][t]);
+        const F weight = V::broadcast(state.p_row(first + h)[t]);
         a[h] = V::fma(weight, v.a, a[h]);
         b[h] = V::fma(weight, v.b, b[h]);
       }

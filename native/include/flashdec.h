@@ -92,9 +92,10 @@
  *     kernel may read max_kv_len tokens of every sequence, or of a paged cache
  *     any of the num_pages pages, and then not use them.
  *  4. NaN or Inf in a live token propagates as the formula says, to that
- *     (sequence, head) alone.  With m the largest score, p is computed as
- *     exp(s - m): a score of +Inf therefore makes o and lse NaN, and a
- *     sequence of which every score is -Inf has o = 0/0 = NaN, lse = -inf.
+ *     (sequence, head) alone.  With m the largest score, on the CPU perhaps one
+ *     that it exceeds by up to 8 ln 2, p is computed as exp(s - m): a score of
+ *     +Inf therefore makes o and lse NaN, and a sequence of which every score
+ *     is -Inf has o = 0/0 = NaN, lse = -inf.
  *  5. Deterministic: the same inputs with the same plan on the same device
  *     give the same bits, always.  No atomics touch results.
  *  6. With preference.batch_invariant a sequence's bits depend only on its own

@@ -46,6 +46,12 @@ def rising_scores(arrays: Arrays) -> None:
     arrays.k[...] = (tokens / 4).astype(arrays.k.dtype)
 
 
+def slowly_rising_scores(arrays: Arrays) -> None:
+    """By a factor of 8 in each tile, so that a maximum which is allowed to lag moves in some."""
+    rising_scores(arrays)
+    arrays.k[...] = (arrays.k.astype(np.float32) / 32).astype(arrays.k.dtype)
+
+
 def falling_scores(arrays: Arrays) -> None:
     rising_scores(arrays)
     arrays.k[...] = -arrays.k
@@ -64,6 +70,7 @@ CHANGES = {
     "largest values": largest_values,
     "equal scores": equal_scores,
     "rising scores": rising_scores,
+    "slowly rising scores": slowly_rising_scores,
     "falling scores": falling_scores,
     "one token counts": one_token_counts,
     "tiny keys": scaled("k", 2.0**-12),
