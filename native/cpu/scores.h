@@ -29,25 +29,19 @@ struct Scores {
     float* const p = state.p_row(first);
     const F scale = V::broadcast(factor);
     for (int t0 = 0; t0 < tile.count; t0 += NT) {
-      const E* k[NT];
+      Rows<NT> rows;
       for (int t = 0; t < NT; ++t) {
-        k[t] = reinterpret_cast<const E*>(tile.k[token<NT>(t0, t)]);
-        if (kAhead && NT > kFewTokens)
-          prefetch(ahead[token<NT>(t0, t)], 0, dim * static_cast<int64_t>(sizeof(E)));
+        const int token = kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
+        rows.k[t] = reinterpret_cast<const E*>(tile.k[token]);
+        if (kAhead) rows.ahead[t] = ahead[token];
       }
       F sums[kSums / W][W];
       for (int i = 0; i < kSums; ++i)
         sums[i / W][i % W] = V::zero();
-      int64_t d = 0;
-      for (; d + P::Key::kLength <= dim; d += P::Key::kLength) {
-        if (kAhead && NT <= kFewTokens) prefetch_columns<NT>(ahead, t0, d);
-        for (int t = 0; t < NT; ++t)
-          add<NH, NT>(q + d, state.q_length, t, P::Key::load(k[t] + d), sums);
-      }
-      if (d < dim) {
-        if (kAhead && NT <= kFewTokens) prefetch_columns<NT>(ahead, t0, d);
-        for (int t = 0; t < NT; ++t)
-          add<NH, NT>(q + d, state.q_length, t, P::Key::load_first(k[t] + d, dim - d), sums);
+      if (NH == 1 && tile.k_is_dense) {
+        add_by_rows<NT, kAhead>(q, rows, dim, sums);
+      } else {
+        add_by_columns<NH, NT, kAhead>(q, state.q_length, rows, dim, sums);
       }
       alignas(64) float scores[kSums];
       for (int i = 0; i < kSums / W; ++i)
@@ -58,24 +52,57 @@ struct Scores {
   }
 
  private:
-  // Up to so many rows are prefetched column by column, between their products; more of them row by
-  // row, since rows may lie far apart.
-  static constexpr int kFewTokens = 8;
+  static constexpr int64_t kSize = sizeof(E);
 
-  // The last one again where as many as are taken at a time do not divide a tile.
+  // Of NT tokens.
   template <int NT>
-  static int token(int t0, int t) {
-    return kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
+  struct Rows {
+    const E* k[NT];
+    const unsigned char* ahead[NT];  // what is prefetched
+  };
+
+  // The products of one head, row after row: rows that follow each other stream by.
+  template <int NT, bool kAhead>
+  static void add_by_rows(const typename P::Query* q, const Rows<NT>& rows, int64_t dim,
+                          F (*sums)[W]) {
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) {
+      if (kAhead) prefetch(rows.ahead[t], 0, dim * kSize);
+      F& sum = sums[t / W][t % W];
+      int64_t d = 0;
+      for (; d + P::Key::kLength <= dim; d += P::Key::kLength)
+        sum = P::add(sum, q + d, P::Key::load(rows.k[t] + d));
+      if (d < dim) sum = P::add(sum, q + d, P::Key::load_first(rows.k[t] + d, dim - d));
+    }
   }
 
-  // Of the rows of NT tokens what lies beside the elements from d on.
+  // The products of NH heads, columns outside.  Few rows are prefetched between their products;
+  // many before them and row by row, since they may lie far apart.
+  template <int NH, int NT, bool kAhead>
+  static void add_by_columns(const typename P::Query* q, int64_t q_length, const Rows<NT>& rows,
+                             int64_t dim, F (*sums)[W]) {
+    constexpr bool kFew = NT <= 8;
+    for (int t = 0; t < NT && kAhead && !kFew; ++t)
+      prefetch(rows.ahead[t], 0, dim * kSize);
+    int64_t d = 0;
+    for (; d + P::Key::kLength <= dim; d += P::Key::kLength) {
+      if (kAhead && kFew) prefetch_columns(rows, d);
+      for (int t = 0; t < NT; ++t)
+        add<NH, NT>(q + d, q_length, t, P::Key::load(rows.k[t] + d), sums);
+    }
+    if (d == dim) return;
+    if (kAhead && kFew) prefetch_columns(rows, d);
+    for (int t = 0; t < NT; ++t)
+      add<NH, NT>(q + d, q_length, t, P::Key::load_first(rows.k[t] + d, dim - d), sums);
+  }
+
+  // What lies beside the elements from d on.
   template <int NT>
-  static void prefetch_columns(const unsigned char* const* rows, int t0, int64_t d) {
-    constexpr int64_t kBytes = P::Key::kLength * static_cast<int64_t>(sizeof(E));
-    const int64_t from = d * static_cast<int64_t>(sizeof(E));
+  static void prefetch_columns(const Rows<NT>& rows, int64_t d) {
+    const int64_t from = d * kSize;
     if (from % kCacheLine != 0) return;
     for (int t = 0; t < NT; ++t)
-      prefetch(rows[token<NT>(t0, t)], from, from + kBytes);
+      prefetch(rows.ahead[t], from, from + P::Key::kLength * kSize);
   }
 
   template <int NH, int NT>

@@ -36,6 +36,7 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   const int64_t v_step = token_step(launch, x.v_strides);
   const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
   tile->count = static_cast<int>(std::min(item.end - begin, kTile));
+  tile->k_is_dense = k_step < 2 * problem.head_dim * element_size(problem.aux_element);
   int64_t page = begin / page_size;
   int64_t slot = begin % page_size;
   for (int t = 0; t < tile->count; ++page, slot = 0) {
@@ -60,6 +61,7 @@ void shift_tile(const Launch& launch, const Tile& first, int64_t index, Tile* ti
   const int64_t k_shift = index * head_step(launch, launch.operands.k_strides);
   const int64_t v_shift = index * head_step(launch, launch.operands.v_strides);
   tile->count = first.count;
+  tile->k_is_dense = first.k_is_dense;
   for (int t = 0; t < kTile; ++t) {
     tile->k[t] = first.k[t] + k_shift;
     tile->v[t] = first.v[t] + v_shift;

@@ -8,7 +8,8 @@ namespace flashdec::cpu {
 // Tokens of one sequence and the rows of one of its key/value heads.  Past the end: the last
 // token's rows again.
 struct Tile {
-  int count;  // tokens
+  int count;        // tokens
+  bool k_is_dense;  // the rows of k follow each other, in a page at least
   const unsigned char* k[kTile];
   const unsigned char* v[kTile];
 };
