@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Cross-builds the library for aarch64, a warning being an error, looks at the objects of NEON, and
 # runs tests/abi/four_verbs.c and tests/native/isa_vectors.cpp on every instruction set under qemu.
+# Then the wheel for aarch64, into build/aarch64/wheel: the CPU part, for every Linux with glibc 2.28.
 # Argument: how many random shapes; 60 take some fifteen seconds.
 # Needs Debian's g++-aarch64-linux-gnu and qemu-user-static, which root gets here.
 set -euo pipefail
@@ -83,3 +84,23 @@ echo "$SECONDS s under qemu"
 # A processor without FEAT_BF16 is given NEON alone.
 say "the same on a Cortex-A72"
 under_qemu -cpu cortex-a72 "$out/isa_vectors" 6
+
+say "the wheel for aarch64"
+SECONDS=0
+install_needs -r ci/requirements-wheel.txt
+rm -rf "$out/wheel"
+FLASHDEC_CUDA=OFF ZIG_GLOBAL_CACHE_DIR="$PWD/build/zig" python -m build --outdir "$out/wheel" \
+  -C cmake.define.CMAKE_SYSTEM_NAME=Linux -C cmake.define.CMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -C cmake.define.CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+  -C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON \
+  -C cmake.define.CMAKE_CXX_LINKER_LAUNCHER="$PWD/ci/link_portably.sh" \
+  -C wheel.tags=py3-none-manylinux_2_28_aarch64 >"$out/wheel.log" 2>&1 ||
+  { cat "$out/wheel.log" && refuse "the wheel was not built"; }
+wheel=$(echo "$out"/wheel/*.whl)
+python ci/check_wheel.py "$wheel" aarch64
+python -m zipfile -e "$wheel" "$out/wheel/unpacked"
+for isa in generic neon neonbf16; do
+  printf '%s: ' "$isa"
+  FLASHDEC_ISA=$isa under_qemu -E LD_LIBRARY_PATH="$out/wheel/unpacked/flashdec/lib" "$out/four_verbs"
+done
+echo "built and tried in $SECONDS s"

@@ -1,4 +1,8 @@
-"""Look at a wheel on a machine without a GPU: tag, texts, symbols, machine code, kernels."""
+"""Look at a wheel on a machine without a GPU: tag, texts, symbols, machine code, kernels.
+
+Arguments: the wheel, and of one that was cross-built the machine that it is for, as uname calls it;
+such a wheel has the CPU's kernels alone, and its library is not loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from email.parser import Parser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TAG = f"py3-none-manylinux_2_28_{platform.machine()}"
+TAG = "py3-none-manylinux_2_28_{}"
 LIBRARY = "flashdec/lib/libflashdecoding.so"
 PARTS = {
     LIBRARY,
@@ -31,6 +35,7 @@ PARTS = {
 }
 
 MOST_MEGABYTES = 25
+MOST_FOREIGN_MEGABYTES = 2
 GENERATIONS = {"sm_80", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}
 PTX = {"sm_120"}
 CUOBJDUMP = Path(sysconfig.get_path("purelib"), "nvidia", "cu13", "bin", "cuobjdump")
@@ -48,7 +53,7 @@ def output(*command: object) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def check_texts(archive: zipfile.ZipFile, version: str) -> Checks:
+def check_texts(archive: zipfile.ZipFile, version: str, tag: str) -> Checks:
     """Check the wheel's name, its metadata, its licence and that it has every part."""
     name = Path(str(archive.filename)).name
     files = set(archive.namelist())
@@ -61,8 +66,8 @@ def check_texts(archive: zipfile.ZipFile, version: str) -> Checks:
     builder = {file for file in files if str(ROOT).encode() in archive.read(file)}
     print(f"{name}: {len(files)} files, needs {', '.join(hard)}")
     return [
-        (name == f"flashdec-{version}-{TAG}.whl", f"the wheel is called {name}"),
-        (tags == [TAG], f"the wheel's tags are {tags}; it should have {TAG} alone"),
+        (name == f"flashdec-{version}-{tag}.whl", f"the wheel is called {name}"),
+        (tags == [tag], f"the wheel's tags are {tags}; it should have {tag} alone"),
         (metadata["Version"] == version, f"the metadata's version is {metadata['Version']}"),
         (metadata["License-Expression"] == "Apache-2.0", "the metadata has no licence"),
         (metadata["Requires-Python"] == ">=3.10", "the metadata does not ask for Python 3.10"),
@@ -126,16 +131,39 @@ def check_code(path: Path, library: ctypes.CDLL) -> Checks:
     ]
 
 
-def complaints(wheel: Path) -> list[str]:
+def check_foreign_code(path: Path, machine: str) -> Checks:
+    """Check the size of a library for another machine, and that it is for that one."""
+    header = output("readelf", "--file-header", "--wide", path)
+    found = re.findall(r"Machine:\s+(.*)", header)
+    megabytes = path.stat().st_size / 1e6
+    print(f"the library has {megabytes:.1f} MB, for {found[0]}")
+    return [
+        (found[0].lower() == machine, f"the library is for {found[0]}"),
+        (megabytes <= MOST_FOREIGN_MEGABYTES, f"it has more than {MOST_FOREIGN_MEGABYTES} MB"),
+    ]
+
+
+def version_of_header() -> str:
+    """Read the version where it is kept."""
+    header = (ROOT / "native/include/flashdec.h").read_text()
+    return ".".join(re.findall(r"FLASHDEC_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header)[:3])
+
+
+def complaints(wheel: Path, machine: str) -> list[str]:
     """Print what is in the wheel and return what is not as it should be."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
         path = Path(archive.extract(LIBRARY, folder))
-        library = ctypes.CDLL(str(path))
-        library.flashdec_version.restype = ctypes.c_char_p
-        version = library.flashdec_version().decode()
-        checks = check_texts(archive, version) + check_needs(path) + check_code(path, library)
+        if machine == platform.machine():
+            library = ctypes.CDLL(str(path))
+            library.flashdec_version.restype = ctypes.c_char_p
+            version = library.flashdec_version().decode()
+            code = check_code(path, library)
+        else:
+            version = version_of_header()
+            code = check_foreign_code(path, machine)
+        checks = check_texts(archive, version, TAG.format(machine)) + check_needs(path) + code
     return [complaint for fine, complaint in checks if not fine]
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(complaints(Path(sys.argv[1]))) or None)
+    sys.exit("\n".join(complaints(Path(sys.argv[1]), (*sys.argv, platform.machine())[2])) or None)

@@ -6,5 +6,6 @@
 set -eu
 compiler=$1
 shift
-exec "$(dirname "$0")/../.venv/bin/python" -m ziglang c++ -target "$(uname -m)-linux-gnu.2.28" \
+machine=$("$compiler" -dumpmachine)
+exec "$(dirname "$0")/../.venv/bin/python" -m ziglang c++ -target "${machine%%-*}-linux-gnu.2.28" \
   "$@" "$("$compiler" -print-libgcc-file-name)"
