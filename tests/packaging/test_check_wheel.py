@@ -21,6 +21,7 @@ Requires-Dist: cuda-python; extra == "cuda"
 License-Expression: Apache-2.0
 """
 INFO = "flashdec-9.9.9.dist-info"
+TAG = "py3-none-manylinux_2_28_aarch64"
 
 
 @pytest.fixture
@@ -41,18 +42,18 @@ def good_texts(checker: Any) -> dict[str, bytes]:
     return {
         **dict.fromkeys(checker.PARTS, b""),
         f"{INFO}/METADATA": METADATA.encode(),
-        f"{INFO}/WHEEL": f"Root-Is-Purelib: false\nTag: {checker.TAG}\n".encode(),
+        f"{INFO}/WHEEL": f"Root-Is-Purelib: false\nTag: {TAG}\n".encode(),
         f"{INFO}/licenses/LICENSE": (ROOT / "LICENSE").read_bytes(),
     }
 
 
 def look(checker: Any, folder: Path, files: dict[str, bytes], tag: str = "") -> list[str]:
-    path = folder / f"flashdec-9.9.9-{tag or checker.TAG}.whl"
+    path = folder / f"flashdec-9.9.9-{tag or TAG}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     with zipfile.ZipFile(path) as archive:
-        return complaints(checker.check_texts(archive, "9.9.9"))
+        return complaints(checker.check_texts(archive, "9.9.9", TAG))
 
 
 def test_good_texts_are_accepted(checker: Any, tmp_path: Path) -> None:
@@ -105,3 +106,14 @@ def test_a_library_that_needs_and_gives_too_much_is_seen(checker: Any, tmp_path:
     found = " ".join(complaints(checker.check_needs(library)))
     for part in ("needs ['libstdc++.so.6'", "needs glibc (2,", "GLIBCXX", "leak", "search path"):
         assert part in found, part
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+def test_a_library_for_another_machine_is_seen(checker: Any, tmp_path: Path) -> None:
+    """That of a cross-built wheel is not loaded: its header says what it is for."""
+    library = tmp_path / "one.so"
+    (tmp_path / "one.cpp").write_text("int one() { return 1; }\n")
+    command("g++", "-shared", "-fPIC", tmp_path / "one.cpp", "-o", library)
+    found = complaints(checker.check_foreign_code(library, "a-pdp-11"))
+    assert len(found) == 1
+    assert "the library is for" in found[0]
