@@ -166,4 +166,5 @@ def complaints(wheel: Path, machine: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(complaints(Path(sys.argv[1]), (*sys.argv, platform.machine())[2])) or None)
+    machine = sys.argv[2] if len(sys.argv) > 2 else platform.machine()
+    sys.exit("\n".join(complaints(Path(sys.argv[1]), machine)) or None)

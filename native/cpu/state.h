@@ -8,9 +8,9 @@
 namespace flashdec::cpu {
 namespace {
 
-constexpr int64_t kMaxRow = 256;  // the largest head_dim
-constexpr int64_t kWidest = 16;   // lanes of the widest vector, and scores at a time
-constexpr int64_t kPitch = kTile + kWidest;
+constexpr int64_t kMaxRow = 256;             // the largest head_dim
+constexpr int64_t kWidest = 16;              // lanes of the widest vector, and scores at a time
+constexpr int64_t kPitch = kTile + kWidest;  // from one row of p to the next
 
 // Rows lie side by side, each of whole chunks, in the order of chunks; columns past their end are
 // zero.

@@ -15,6 +15,8 @@ struct Weighing {
   using Columns = Chunk<V, E>;
   static constexpr int W = V::kWidth;
 
+  // Loops over accumulators are written out (unroll): GCC keeps the arrays in memory otherwise.
+
   // Heads at a time: with a chunk of columns each they fill the registers.
   static constexpr int kMostHeads = V::kAccumulators / 2 < kHeads ? V::kAccumulators / 2 : kHeads;
 
