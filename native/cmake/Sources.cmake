@@ -46,6 +46,7 @@ set(FLASHDEC_TORCH_SOURCES
   native/torch/append.cpp
   native/torch/decode.cpp
   native/torch/merge.cpp
+  native/torch/parameters.cpp
   native/torch/plans.cpp
   native/torch/python.cpp
   native/torch/register.cpp

@@ -24,7 +24,8 @@ Interpreter find_interpreter() {
   find(found.type, "PyObject_Type");
   find(found.intern, "PyUnicode_InternFromString");
   find(found.attribute, "PyObject_GetAttr");
-  find(found.make_bool, "PyBool_FromLong");
+  find(found.tuple_size, "PyTuple_Size");
+  find(found.tuple_item, "PyTuple_GetItem");
   find(found.address, "PyLong_AsVoidPtr");
   find(found.keep, "Py_IncRef");
   find(found.release, "Py_DecRef");
@@ -32,6 +33,7 @@ Interpreter find_interpreter() {
   find(found.clear_exception, "PyErr_Clear");
   find(found.number, "PyFloat_AsDouble");
   find(found.is_true, "PyObject_IsTrue");
+  find(found.call, "PyObject_Vectorcall");
   find(found.leave_gil, "PyEval_SaveThread");
   find(found.take_gil, "PyEval_RestoreThread");
   find(found.none, "_Py_NoneStruct");

@@ -1,6 +1,7 @@
 // The few functions of Python that reading its objects takes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace flashdec {
@@ -18,13 +19,16 @@ struct Interpreter {
   void (*release)(void* object);                              // Py_DecRef
   void* (*exception)();                                       // PyErr_Occurred
   void (*clear_exception)();                                  // PyErr_Clear
-  void* (*make_bool)(long value);                             // PyBool_FromLong
+  intptr_t (*tuple_size)(void* tuple);                        // PyTuple_Size
+  void* (*tuple_item)(void* tuple, intptr_t index);           // PyTuple_GetItem
   void* (*address)(void* number);                             // PyLong_AsVoidPtr
   double (*number)(void* value);                              // PyFloat_AsDouble
   int (*is_true)(void* value);                                // PyObject_IsTrue
-  void* (*leave_gil)();                                       // PyEval_SaveThread
-  void (*take_gil)(void* thread);                             // PyEval_RestoreThread
-  void* none;                                                 // Py_None
+  void* (*call)(void* callable, void* const* arguments, size_t count,
+                void* keywords);   // PyObject_Vectorcall
+  void* (*leave_gil)();            // PyEval_SaveThread
+  void (*take_gil)(void* thread);  // PyEval_RestoreThread
+  void* none;                      // Py_None
 };
 
 // Refuses if the process has no Python.

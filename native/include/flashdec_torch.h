@@ -48,18 +48,20 @@ extern "C" {
  */
 FLASHDEC_API int32_t flashdec_torch_register(void);
 
-/* What Python calls a PyCFunction of METH_FASTCALL. */
-typedef void* (*flashdec_python_method)(void* self, void* const* arguments, int64_t count);
+/* What Python calls a PyCFunction of METH_FASTCALL | METH_KEYWORDS. */
+typedef void* (*flashdec_python_method)(void* self, void* const* arguments, int64_t count,
+                                        void* keywords);
 
 /*
  * An operator as a method of Python, which takes half the time that PyTorch's
- * dispatcher does; null where no operator has that name.  It takes all arguments
- * of the schema, without keywords, and returns a new reference: the operator's
- * result (True where the schema has none), or None.  Then nothing has been done
- * and the operator is to be asked: something is wrong, or a subclass, mode, tracer
- * or gradient has to see the call.  Besides the functions above these are looked
- * up: at::native::is_neg, the lengths of the stacks of modes, and of
- * libtorch_python THPVariable_Wrap, THPVariableClass and getTracingState.
+ * dispatcher does; null where no operator has that name.  Its self is what else
+ * to call, with the same arguments, where nothing has been done: because a
+ * subclass, mode, tracer, profiler or gradient has to see the call, or because
+ * something is wrong.  That is the operator itself, as PyTorch calls it
+ * (torch.ops.flashdec.decode.default).  Besides the functions above these are
+ * looked up: at::native::is_neg, at::hasCallbacks, the lengths of the stacks of
+ * modes, and of libtorch_python THPVariable_Wrap, THPVariableClass and
+ * getTracingState.
  */
 FLASHDEC_API flashdec_python_method flashdec_torch_method(const char* name);
 

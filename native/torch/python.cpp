@@ -14,6 +14,7 @@ struct PythonApi {
   int64_t (*dispatch_modes)();      // c10::impl::TorchDispatchModeTLS::stack_len()
   int64_t (*function_modes)();      // at::impl::PythonTorchFunctionTLS::stack_len()
   void* const* (*tracing_state)();  // torch::jit::tracer::getTracingState(), a shared_ptr
+  bool (*has_callbacks)();          // at::hasCallbacks(): a profiler's or another's, of any call
   bool (*is_negated)(Handle);       // at::native::is_neg(const at::Tensor&)
   void* cdata;                      // the name of Tensor._cdata: the address of the implementation
 };
@@ -28,6 +29,7 @@ PythonApi find_python_api() {
   find(library, found.dispatch_modes, "_ZN3c104impl20TorchDispatchModeTLS9stack_lenEv");
   find(library, found.function_modes, "_ZN2at4impl22PythonTorchFunctionTLS9stack_lenEv");
   find(library, found.tracing_state, "_ZN5torch3jit6tracer15getTracingStateEv");
+  find(library, found.has_callbacks, "_ZN2at12hasCallbacksEv");
   find(library, found.is_negated, "_ZN2at6native6is_negERKNS_6TensorE");
   found.cdata = interpreter().intern("_cdata");
   return found;
@@ -84,21 +86,32 @@ void* implementation_of(void* tensor) {
 
 }  // namespace
 
-PythonArguments::PythonArguments(void* const* objects, int64_t count)
-    : objects_(objects), count_(static_cast<int>(count)) {
-  if (count > kMaxCount)
-    refuse(FLASHDEC_INVALID_VALUE, "%lld arguments are given; no operator takes more than %d",
-           static_cast<long long>(count), kMaxCount);
+PythonArguments::PythonArguments(const Parameters& parameters, void* const* objects, int64_t count,
+                                 void* keywords) {
+  if (count > parameters.count())
+    refuse(FLASHDEC_INVALID_VALUE, "%lld arguments are given; the operator takes %d",
+           static_cast<long long>(count), parameters.count());
+  for (int64_t i = 0; i < count; ++i)
+    given_[i] = objects[i];
+  const Interpreter& python = interpreter();
+  const intptr_t named = keywords == nullptr ? 0 : python.tuple_size(keywords);
+  for (intptr_t i = 0; i < named; ++i) {
+    const int place = parameters.find(python.tuple_item(keywords, i));
+    if (place < 0 || given_[place] != nullptr)
+      refuse(FLASHDEC_INVALID_VALUE, "keyword %lld is unknown, or given twice",
+             static_cast<long long>(i));
+    given_[place] = objects[count + i];
+  }
 }
 
-void* PythonArguments::take() {
-  if (taken_ == count_)
-    refuse(FLASHDEC_INVALID_VALUE, "%d arguments are given; the operator takes more", count_);
-  return objects_[taken_++];
+// Every default of the schemas is None or False.
+bool PythonArguments::next_is_none() const {
+  return given_[taken_] == nullptr || given_[taken_] == interpreter().none;
 }
 
 Tensor PythonArguments::tensor() {
   void* const object = take();
+  if (object == nullptr) refuse(FLASHDEC_INVALID_VALUE, "argument %d is missing", taken_);
   if (!is_tensor(object)) refuse(FLASHDEC_UNSUPPORTED, "argument %d is not a Tensor", taken_);
   void** const impl = &impls_[taken_ - 1];
   *impl = implementation_of(object);
@@ -108,14 +121,15 @@ Tensor PythonArguments::tensor() {
 }
 
 Tensor PythonArguments::optional_tensor() {
-  if (taken_ == count_ || objects_[taken_] != interpreter().none) return tensor();
+  if (!next_is_none()) return tensor();
   ++taken_;
   return Tensor();
 }
 
 double PythonArguments::optional_number(double otherwise) {
+  const bool none = next_is_none();
   void* const object = take();
-  if (object == interpreter().none) return otherwise;
+  if (none) return otherwise;
   const double value = interpreter().number(object);
   if (value == -1.0 && interpreter().exception() != nullptr)
     refuse(FLASHDEC_INVALID_VALUE, "argument %d is not a number", taken_);
@@ -123,25 +137,25 @@ double PythonArguments::optional_number(double otherwise) {
 }
 
 bool PythonArguments::flag() {
-  const int truth = interpreter().is_true(take());
+  void* const object = take();
+  if (object == nullptr) return false;
+  const int truth = interpreter().is_true(object);
   if (truth < 0) refuse(FLASHDEC_INVALID_VALUE, "argument %d is neither true nor false", taken_);
   return truth != 0;
-}
-
-void PythonArguments::check_all_taken() const {
-  if (taken_ != count_)
-    refuse(FLASHDEC_INVALID_VALUE, "%d arguments are given; the operator takes %d", count_, taken_);
 }
 
 bool is_listened_to() {
   const PythonApi& torch = python_api();
   return torch.dispatch_modes() != 0 || torch.function_modes() != 0 ||
-         *torch.tracing_state() != nullptr;
+         *torch.tracing_state() != nullptr || torch.has_callbacks();
 }
 
 void* as_object(const Results& results) {
   const Interpreter& python = interpreter();
-  if (results.count == 0) return python.make_bool(1);
+  if (results.count == 0) {
+    python.keep(python.none);
+    return python.none;
+  }
   void* const first = python_api().wrap(results.of[0].handle());
   if (results.count == 1) return first;
   void* const second = python_api().wrap(results.of[1].handle());

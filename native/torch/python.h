@@ -2,6 +2,7 @@
 #pragma once
 
 #include "torch/arguments.h"
+#include "torch/parameters.h"
 
 namespace flashdec::torch {
 
@@ -10,30 +11,29 @@ namespace flashdec::torch {
 // is held.
 class PythonArguments final : public Arguments {
  public:
-  PythonArguments(void* const* objects, int64_t count);
+  // Given as PyObject_Vectorcall gives them: the values of keywords stand behind the others, and
+  // keywords is null or the tuple of their names.
+  PythonArguments(const Parameters& parameters, void* const* objects, int64_t count,
+                  void* keywords);
 
   Tensor tensor() override;
   Tensor optional_tensor() override;
   double optional_number(double otherwise) override;
   bool flag() override;
 
-  void check_all_taken() const;
-
  private:
-  static constexpr int kMaxCount = 16;
+  void* take() { return given_[taken_++]; }
+  bool next_is_none() const;
 
-  void* take();
-
-  void* const* objects_;
-  int count_;
+  void* given_[kMaxParameters] = {};  // null: not given
+  void* impls_[kMaxParameters];       // an at::Tensor is a pointer to its implementation
   int taken_ = 0;
-  void* impls_[kMaxCount];  // an at::Tensor is a pointer to its implementation
 };
 
-// Whether a mode or a tracer has to see what is called.
+// Whether a mode, a tracer or a profiler has to see what is called.
 bool is_listened_to();
 
-// A new reference: True, a tensor, or a tuple of tensors.
+// A new reference: None, a tensor, or a tuple of tensors.
 void* as_object(const Results& results);
 
 }  // namespace flashdec::torch

@@ -34,16 +34,15 @@ void kernel(torch::Value* stack, uint64_t, uint64_t) {
     torch::api().check(false, "flashdec", __FILE__, __LINE__, last_error());
 }
 
-// The way around PyTorch's dispatcher.  None is nobody's result: whoever gets it asks the operator,
-// which says what is wrong.
-template <class Call>
-void* method(void*, void* const* objects, int64_t count) {
+// The way around PyTorch's dispatcher.  Whatever it does not do is left to `operation`.
+template <class Call, const char* kSchema>
+void* method(void* operation, void* const* objects, int64_t count, void* keywords) {
   void* result = nullptr;
   const int32_t status = guarded([&] {
     if (torch::is_listened_to()) refuse(FLASHDEC_UNSUPPORTED, "somebody has to see this call");
-    torch::PythonArguments arguments(objects, count);
+    static const torch::Parameters parameters(kSchema);
+    torch::PythonArguments arguments(parameters, objects, count, keywords);
     const Call call(arguments);
-    arguments.check_all_taken();
     torch::Results results;
     {
       const WithoutGil released;
@@ -51,14 +50,12 @@ void* method(void*, void* const* objects, int64_t count) {
     }
     result = torch::as_object(results);
   });
-  if (status != FLASHDEC_SUCCESS)
-    guarded([&] {
-      const Interpreter& python = interpreter();
-      if (python.exception() != nullptr) python.clear_exception();
-      python.keep(python.none);
-      result = python.none;
-    });
-  return result;
+  if (status == FLASHDEC_SUCCESS) return result;
+  const Interpreter* python = nullptr;
+  guarded([&] { python = &interpreter(); });
+  if (python == nullptr) return nullptr;
+  if (python->exception() != nullptr) python->clear_exception();
+  return python->call(operation, objects, static_cast<size_t>(count), keywords);
 }
 
 #define FLASHDEC_DECODE                                                           \
@@ -68,6 +65,15 @@ void* method(void*, void* const* objects, int64_t count) {
   "Tensor(a!) k_cache, Tensor(b!) v_cache, Tensor(c!) kv_len, Tensor? page_table=None, " \
   "Tensor? new_len=None, Tensor(d!)? status=None, bool bhsd=False, bool advance=False"
 
+constexpr char kDecode[] = "decode" FLASHDEC_DECODE ") -> Tensor";
+constexpr char kDecodeLse[] =
+    "decode_lse" FLASHDEC_DECODE ", bool base2=False) -> (Tensor, Tensor)";
+constexpr char kAppend[] = "append(Tensor k, Tensor v, " FLASHDEC_PLACES ") -> ()";
+constexpr char kAppendRotary[] =
+    "append_rotary(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin, " FLASHDEC_PLACES
+    ", Tensor? positions=None, bool interleaved=False) -> Tensor";
+constexpr char kMerge[] = "merge(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)";
+
 struct Operator {
   const char* name;
   const char* schema;  // in the order in which the call takes its arguments
@@ -75,22 +81,17 @@ struct Operator {
   flashdec_python_method method;
 };
 
-template <class Call>
-constexpr Operator operator_of(const char* name, const char* schema) {
-  return {name, schema, kernel<Call>, method<Call>};
+template <class Call, const char* kSchema>
+constexpr Operator operator_of(const char* name) {
+  return {name, kSchema, kernel<Call>, method<Call, kSchema>};
 }
 
 constexpr Operator kOperators[] = {
-    operator_of<torch::Decode>("decode", "decode" FLASHDEC_DECODE ") -> Tensor"),
-    operator_of<torch::DecodeLse>(
-        "decode_lse", "decode_lse" FLASHDEC_DECODE ", bool base2=False) -> (Tensor, Tensor)"),
-    operator_of<torch::Append>("append", "append(Tensor k, Tensor v, " FLASHDEC_PLACES ") -> ()"),
-    operator_of<torch::AppendRotary>(
-        "append_rotary",
-        "append_rotary(Tensor q, Tensor k, Tensor v, Tensor cos, Tensor sin, " FLASHDEC_PLACES
-        ", Tensor? positions=None, bool interleaved=False) -> Tensor"),
-    operator_of<torch::Merge>("merge",
-                              "merge(Tensor o, Tensor lse, bool base2=False) -> (Tensor, Tensor)"),
+    operator_of<torch::Decode, kDecode>("decode"),
+    operator_of<torch::DecodeLse, kDecodeLse>("decode_lse"),
+    operator_of<torch::Append, kAppend>("append"),
+    operator_of<torch::AppendRotary, kAppendRotary>("append_rotary"),
+    operator_of<torch::Merge, kMerge>("merge"),
 };
 
 constexpr char kNamespace[] = "flashdec";

@@ -130,7 +130,7 @@ class CMethodDef(ctypes.Structure):  # PyMethodDef
     ]
 
 
-METH_NOARGS, METH_FASTCALL = 4, 0x80
+METH_KEYWORDS, METH_NOARGS, METH_FASTCALL = 2, 4, 0x80
 
 # Neither the definition nor the name of the capsule is copied, so they stay.
 _OBJECTS_NAME = b"flashdec_objects"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flashdec._abi import bind
-from flashdec._abi_dlpack import METH_FASTCALL, CMethodDef, new_function
+from flashdec._abi_dlpack import METH_FASTCALL, METH_KEYWORDS, CMethodDef, new_function
 
 __all__ = ["make_method", "register"]
 
@@ -16,8 +16,12 @@ _method = bind("flashdec_torch_method")
 _definitions: list[CMethodDef] = []  # Python keeps their addresses
 
 
-def make_method(name: str) -> Callable[..., Any]:
-    """Make a function of Python from the method of an operator."""
-    _definitions.append(CMethodDef(name.encode(), _method(name.encode()), METH_FASTCALL, None))
-    function: Callable[..., Any] = new_function(_definitions[-1], None, None)
+def make_method(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of Python from the method of an operator.
+
+    It calls `operation` where somebody has to see the call, or something is wrong.
+    """
+    encoded = name.encode()
+    _definitions.append(CMethodDef(encoded, _method(encoded), METH_FASTCALL | METH_KEYWORDS, None))
+    function: Callable[..., Any] = new_function(_definitions[-1], operation, None)
     return function

@@ -10,10 +10,7 @@ from torch.compiler import is_compiling
 from flashdec._enums import Backend
 from flashdec.decode import describe_problem
 from flashdec.errors import InvalidArgumentError
-from flashdec.torch import (
-    direct,
-    operators,  # noqa: F401  # defines them
-)
+from flashdec.torch import direct
 from flashdec.torch._plans import as_current, select
 from flashdec.workspace import Workspace
 
@@ -84,14 +81,8 @@ def decode(
     """
     bhsd = _heads_first(layout)
     given = q, k, v, kv_len, page_table, workspace, scale, bhsd, batch_invariant
-    if not is_compiling():
-        made = direct.decode_lse(*given, base2) if return_lse else direct.decode(*given)
-        if made is not None:
-            return made
-    _check_tensors(kv_len=kv_len, page_table=page_table, workspace=workspace)
-    if return_lse:
-        return torch.ops.flashdec.decode_lse.default(*given, base2)
-    return torch.ops.flashdec.decode.default(*given)
+    verbs = torch.ops.flashdec if is_compiling() else direct
+    return verbs.decode_lse(*given, base2) if return_lse else verbs.decode(*given)
 
 
 def make_workspace(
@@ -160,9 +151,8 @@ def append(
     inductor (seen in 2.14) loses what an operator writes to two views of one tensor.
     """
     bhsd = _heads_first(layout)
-    given = k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance
-    if is_compiling() or direct.append(*given) is None:
-        torch.ops.flashdec.append.default(*given)
+    verbs = torch.ops.flashdec if is_compiling() else direct
+    verbs.append(k, v, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance)
 
 
 def append_rotary(
@@ -202,12 +192,11 @@ def append_rotary(
         As `append`.
     """
     bhsd = _heads_first(layout)
-    given = (
+    verbs = torch.ops.flashdec if is_compiling() else direct
+    return verbs.append_rotary(
         q, k, v, cos, sin, k_cache, v_cache, kv_len, page_table, new_len, status, bhsd, advance,
         positions, interleaved,
     )  # fmt: skip
-    rotated = None if is_compiling() else direct.append_rotary(*given)
-    return torch.ops.flashdec.append_rotary.default(*given) if rotated is None else rotated
 
 
 def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
@@ -232,20 +221,9 @@ def merge(o: Any, lse: Any, *, base2: bool = False) -> tuple[Any, Any]:
     RuntimeError
         As `append`.
     """
-    merged: tuple[Any, Any] | None = None if is_compiling() else direct.merge(o, lse, base2)
-    if merged is None:
-        _check_tensors(o=o, lse=lse)
-        merged = torch.ops.flashdec.merge.default(o, lse, base2)
+    verbs = torch.ops.flashdec if is_compiling() else direct
+    merged: tuple[Any, Any] = verbs.merge(o, lse, base2)
     return merged
-
-
-def _check_tensors(**given: Any) -> None:
-    for name, value in given.items():
-        if value is not None and not isinstance(value, torch.Tensor):
-            raise InvalidArgumentError(
-                f"{name} is of type {type(value).__name__}; flashdec.torch takes one tensor, "
-                "flashdec itself numbers and pairs of parts too"
-            )
 
 
 def _heads_first(layout: str) -> bool:
