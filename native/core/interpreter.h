@@ -24,8 +24,10 @@ struct Interpreter {
   void* (*address)(void* number);                             // PyLong_AsVoidPtr
   double (*number)(void* value);                              // PyFloat_AsDouble
   int (*is_true)(void* value);                                // PyObject_IsTrue
+  void* (*make_dict)();                                       // PyDict_New
+  int (*put)(void* dict, void* key, void* value);             // PyDict_SetItem
   void* (*call)(void* callable, void* const* arguments, size_t count,
-                void* keywords);   // PyObject_Vectorcall
+                void* keywords);   // PyObject_VectorcallDict
   void* (*leave_gil)();            // PyEval_SaveThread
   void (*take_gil)(void* thread);  // PyEval_RestoreThread
   void* none;                      // Py_None

@@ -150,6 +150,17 @@ bool is_listened_to() {
          *torch.tracing_state() != nullptr || torch.has_callbacks();
 }
 
+void* call(void* callable, void* const* objects, int64_t count, void* keywords) {
+  const Interpreter& python = interpreter();
+  const intptr_t named = keywords == nullptr ? 0 : python.tuple_size(keywords);
+  void* const values = named == 0 ? nullptr : python.make_dict();
+  for (intptr_t i = 0; i < named; ++i)
+    python.put(values, python.tuple_item(keywords, i), objects[count + i]);
+  void* const result = python.call(callable, objects, static_cast<size_t>(count), values);
+  if (values != nullptr) python.release(values);
+  return result;
+}
+
 void* as_object(const Results& results) {
   const Interpreter& python = interpreter();
   if (results.count == 0) {

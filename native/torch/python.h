@@ -33,6 +33,9 @@ class PythonArguments final : public Arguments {
 // Whether a mode, a tracer or a profiler has to see what is called.
 bool is_listened_to();
 
+// What `callable` returns for them; null with Python's exception where it raises.
+void* call(void* callable, void* const* objects, int64_t count, void* keywords);
+
 // A new reference: None, a tensor, or a tuple of tensors.
 void* as_object(const Results& results);
 

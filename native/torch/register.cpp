@@ -55,7 +55,7 @@ void* method(void* operation, void* const* objects, int64_t count, void* keyword
   guarded([&] { python = &interpreter(); });
   if (python == nullptr) return nullptr;
   if (python->exception() != nullptr) python->clear_exception();
-  return python->call(operation, objects, static_cast<size_t>(count), keywords);
+  return torch::call(operation, objects, count, keywords);
 }
 
 #define FLASHDEC_DECODE                                                           \
