@@ -5,20 +5,20 @@
 //
 // A split is taken in tiles of kTile tokens, each tile by blocks of up to kHeads
 // query heads of one key/value head: scores, softmax, weighing (scores.h, softening.h, weighing.h),
-// while the rows of the next tile are prefetched, through the page table.
+// while the rows of the next tile are prefetched, through the page table.  Nothing is prefetched
+// where few query heads take rows that follow each other: the processor's own prefetchers do better
+// there, and where such rows are those of a token's heads, tokens come before heads (streaming.h).
 #pragma once
 
 #include "core/plan.h"
 #include "cpu/rows.h"
 #include "cpu/scores.h"
 #include "cpu/softening.h"
+#include "cpu/streaming.h"
 #include "cpu/weighing.h"
 
 namespace flashdec::cpu {
 namespace {
-
-// Query heads of a key/value head whose arithmetic takes less than reading their rows.
-constexpr int64_t kReadBound = 2;
 
 template <class V, class E>
 struct Body {
@@ -59,6 +59,7 @@ struct Body {
 
   static void attend_block(S& state, const Block& block, const Tile& tile, const Tile* next,
                            const Problem& problem) {
+    if (tile.streams && block.heads <= kReadBound) next = nullptr;  // the processor does it
     score(state, block, tile, next, problem);
     for (int h = 0; h < block.heads; ++h)
       Softening<V, E>::soften(state, block, h, tile.count);
@@ -77,8 +78,8 @@ struct Body {
     for (int64_t d = 0; d < dim; d += P::Key::kLength)
       P::keep_query(q, d, dim, state.q_row(head));
     const size_t bytes = sizeof(float) * static_cast<size_t>(state.o_length);
-    std::memset(state.o_row(head), 0, bytes);
-    std::memset(state.error_row(head), 0, bytes);
+    for (float* const sums : state.sums_of(head).of)
+      std::memset(sums, 0, bytes);
     state.m[head] = -INFINITY;
     state.l[head] = {};
   }
@@ -87,7 +88,7 @@ struct Body {
   template <class T>
   static void store_row(const S& state, int64_t head, float divisor, int64_t dim_v, T* row) {
     const typename V::F l = V::broadcast(divisor);
-    const float* const o = state.o_row(head);
+    const float* const o = state.total_row(head);
     for (int64_t d = 0; d < dim_v; d += Columns::kLength) {
       const Columns result = {V::div(V::load(o + d), l), V::div(V::load(o + d + V::kWidth), l)};
       result.store_at(row, d, dim_v);
@@ -97,7 +98,12 @@ struct Body {
   static void store_result(const S& state, int64_t head, const Launch& launch, const WorkItem& item,
                            int64_t query_head) {
     const int64_t dim_v = launch.plan.problem.head_dim_v;
-    const SoftmaxState sum = state.sum(head);
+    SoftmaxState sum = state.sum(head);
+    if (sum.l != sum.l) {  // m is whatever it was compared with last, and signs of NaN are nobody's
+      sum = poisoned_state();
+      for (int64_t d = 0; d < state.o_length; d += V::kWidth)
+        V::store(state.total_row(head) + d, V::broadcast(NAN));
+    }
     if (item.whole) {
       E* const o = static_cast<E*>(output_row(launch, item.sequence, query_head));
       store_row(state, head, sum.l, dim_v, o);
@@ -124,6 +130,19 @@ struct Body {
     }
   };
 
+  static void load_queries(S& state, const Share& share) {
+    using P = Products<V, E>;
+    for (int64_t i = 0; i < share.heads(); ++i) {
+      load_query(state, i, share.launch, share.item, share.query_head(i));
+      if constexpr (P::kSideBySide != 0) {
+        constexpr int64_t kLast = P::kSideBySide - 1;
+        static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
+        if (i % share.count % kScoreHeads == kLast)
+          P::SideBySide::put(state.q_row(i - kLast), state.q_length);
+      }
+    }
+  }
+
   static void attend_kv_head(S& state, const Share& share, int64_t index, const Tile& tile,
                              const Tile* next) {
     for (int64_t done = 0; done < share.count; done += kHeads, next = nullptr) {
@@ -137,11 +156,13 @@ struct Body {
   // `next` is null at the end.
   static void attend_tile(S& state, const Share& share, const Tile& first, const Tile* next) {
     if (share.item.kv_heads == 1) return attend_kv_head(state, share, 0, first, next);
+    if (is_streamed(share, first))
+      return Streaming<V, E>::attend(state, share.heads(), first, share.launch.plan.problem);
     if (share.count <= kReadBound) return attend_head_by_head(state, share, first, next);
     Tile tile, part;
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
-      shift_tile(share.launch, first, index, &tile);
-      if (next != nullptr) share_tile(share.launch, share.item, *next, index, &part);
+      shift_tile(first, index, &tile);
+      if (next != nullptr) share_tile(share.item, *next, index, &part);
       attend_kv_head(state, share, index, tile, next != nullptr ? &part : nullptr);
     }
   }
@@ -151,13 +172,23 @@ struct Body {
   static void attend_head_by_head(S& state, const Share& share, const Tile& first,
                                   const Tile* next) {
     Tile tiles[2];
-    shift_tile(share.launch, first, 0, &tiles[0]);
+    shift_tile(first, 0, &tiles[0]);
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
       Tile* const beyond = &tiles[(index + 1) % 2];
       const bool last = index + 1 == share.item.kv_heads;
-      if (!last) shift_tile(share.launch, first, index + 1, beyond);
+      if (!last) shift_tile(first, index + 1, beyond);
       attend_kv_head(state, share, index, tiles[index % 2], last ? next : beyond);
     }
+  }
+
+  static bool is_streamed(const Share& share, const Tile& tile) {
+    return share.count == 1 && tile.heads_stream;
+  }
+
+  static void fold(S& state, const Share& share, const Tile& tile) {
+    if (is_streamed(share, tile)) return Streaming<V, E>::fold(state, share.heads());
+    Softening<V, E>::fold(state, share.heads());
+    Weighing<V, E>::fold(state, share.heads());
   }
 
   // False if a page is outside the cache.  The first tile of what comes after is prefetched too.
@@ -170,10 +201,12 @@ struct Body {
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
       if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
       attend_tile(state, share, tiles[current], &tiles[current ^ 1]);
+      if ((next - item.begin) % (kFoldTiles * kTile) == 0) fold(state, share, tiles[current]);
     }
     Tile* const beyond = &tiles[current ^ 1];
     const bool more = after != nullptr && find_tile(launch, *after, after->begin, beyond);
     attend_tile(state, share, tiles[current], more ? beyond : nullptr);
+    fold(state, share, tiles[current]);
     return true;
   }
 
@@ -184,13 +217,17 @@ struct Body {
     S state;
     state.q = storage.q;
     state.o = storage.o;
+    state.total = storage.total;
     state.error = storage.error;
     state.m = storage.m;
     state.l = storage.l;
+    state.lanes = storage.lanes;
+    state.tile = storage.tile;
+    state.p = storage.p;
+    std::memset(storage.lanes, 0, sizeof(storage.lanes));
     state.q_length = round_up(problem.head_dim, Products<V, E>::Key::kLength);
     state.o_length = round_up(problem.head_dim_v, Columns::kLength);
-    for (int64_t i = 0; i < share.heads(); ++i)
-      load_query(state, i, share.launch, share.item, share.query_head(i));
+    load_queries(state, share);
     if (!attend_split(state, share, after)) return false;
     for (int64_t i = 0; i < share.heads(); ++i)
       store_result(state, i, share.launch, share.item, share.query_head(i));

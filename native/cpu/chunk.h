@@ -13,6 +13,8 @@
 namespace flashdec::cpu {
 namespace {
 
+constexpr int64_t kMaxRow = 256;  // the largest head_dim
+
 template <class V, class E>
 struct Chunk {
   using F = typename V::F;
@@ -60,7 +62,8 @@ template <class V, class E>
 struct Products {
   using F = typename V::F;
   using Key = Chunk<V, E>;
-  using Query = float;  // kept so, in the order of chunks
+  using Query = float;                   // kept so, in the order of chunks
+  static constexpr int kSideBySide = 0;  // query heads that SideBySide, if any, takes at once
 
   static void keep_query(const E* row, int64_t d, int64_t length, Query* kept) {
     const Chunk<V, E> chunk = Chunk<V, E>::load_at(row, d, length);

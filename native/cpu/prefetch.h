@@ -17,5 +17,28 @@ inline void prefetch(const unsigned char* row, int64_t begin, int64_t end) {
     __builtin_prefetch(row + begin, 0, 2);
 }
 
+// Rows one after the other, in the order of memory as far as they lie so, which is what the
+// processor's own prefetchers follow.
+class Ahead {
+ public:
+  Ahead(const unsigned char* const* rows, int64_t row_bytes) : rows_(rows), row_bytes_(row_bytes) {}
+
+  // The next lines; of no more rows than there are, in all.
+  void prefetch_lines(int count) {
+    for (int i = 0; i < count; ++i) {
+      __builtin_prefetch(*rows_ + at_, 0, 2);
+      at_ += kCacheLine;
+      if (at_ < row_bytes_) continue;
+      at_ = 0;
+      ++rows_;
+    }
+  }
+
+ private:
+  const unsigned char* const* rows_;
+  int64_t row_bytes_;
+  int64_t at_ = 0;
+};
+
 }  // namespace
 }  // namespace flashdec::cpu

@@ -24,22 +24,18 @@ struct Scores {
   template <int NH, bool kAhead>
   static void block(State<V, E>& state, const Block& heads, int first, const Tile& tile,
                     const unsigned char* const* ahead, float factor, int64_t dim) {
-    constexpr int NT = kSums / NH;
     const typename P::Query* const q = state.q_row(heads.head + first);
     float* const p = state.p_row(first);
+    if constexpr (NH == P::kSideBySide) return side_by_side<kAhead>(q, tile, ahead, factor, dim, p);
+    constexpr int NT = kSums / NH;
     const F scale = V::broadcast(factor);
     for (int t0 = 0; t0 < tile.count; t0 += NT) {
-      Rows<NT> rows;
-      for (int t = 0; t < NT; ++t) {
-        const int token = kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
-        rows.k[t] = reinterpret_cast<const E*>(tile.k[token]);
-        if (kAhead) rows.ahead[t] = ahead[token];
-      }
+      const Rows<NT> rows = rows_of<NT, kAhead>(tile, ahead, t0);
       F sums[kSums / W][W];
       for (int i = 0; i < kSums; ++i)
         sums[i / W][i % W] = V::zero();
-      if (NH == 1 && tile.k_is_dense) {
-        add_by_rows<NT, kAhead>(q, rows, dim, sums);
+      if (NH <= kReadBound && tile.k_is_dense) {
+        add_by_rows<NH, NT, kAhead>(q, state.q_length, rows, dim, sums);
       } else {
         add_by_columns<NH, NT, kAhead>(q, state.q_length, rows, dim, sums);
       }
@@ -61,18 +57,49 @@ struct Scores {
     const unsigned char* ahead[NT];  // what is prefetched
   };
 
-  // The products of one head, row after row: rows that follow each other stream by.
+  // From token t0 of the tile on.
   template <int NT, bool kAhead>
-  static void add_by_rows(const typename P::Query* q, const Rows<NT>& rows, int64_t dim,
-                          F (*sums)[W]) {
+  static Rows<NT> rows_of(const Tile& tile, const unsigned char* const* ahead, int t0) {
+    Rows<NT> rows;
+    for (int t = 0; t < NT; ++t) {
+      const int token = kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
+      rows.k[t] = reinterpret_cast<const E*>(tile.k[token]);
+      if (kAhead) rows.ahead[t] = ahead[token];
+    }
+    return rows;
+  }
+
+  // Of as many heads as the instruction set takes side by side.
+  template <bool kAhead>
+  static void side_by_side(const typename P::Query* q, const Tile& tile,
+                           const unsigned char* const* ahead, float factor, int64_t dim, float* p) {
+    using SideBySide = typename P::SideBySide;
+    constexpr int NT = SideBySide::kTokens;
+    constexpr int kLines = NT * SideBySide::kPiece * kSize / kCacheLine;
+    for (int t0 = 0; t0 < tile.count; t0 += NT) {
+      const Rows<NT> rows = rows_of<NT, kAhead>(tile, ahead, t0);
+      SideBySide sums;
+      Ahead next(rows.ahead, dim * kSize);
+      for (int64_t d = 0; d < dim; d += SideBySide::kPiece) {
+        if (kAhead) next.prefetch_lines(kLines);
+        sums.add(q, rows.k, d, dim - d);
+      }
+      sums.store(factor, p + t0, kPitch);
+    }
+  }
+
+  // The products of few heads, row after row: rows that follow each other stream by.
+  template <int NH, int NT, bool kAhead>
+  static void add_by_rows(const typename P::Query* q, int64_t q_length, const Rows<NT>& rows,
+                          int64_t dim, F (*sums)[W]) {
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) {
       if (kAhead) prefetch(rows.ahead[t], 0, dim * kSize);
-      F& sum = sums[t / W][t % W];
       int64_t d = 0;
       for (; d + P::Key::kLength <= dim; d += P::Key::kLength)
-        sum = P::add(sum, q + d, P::Key::load(rows.k[t] + d));
-      if (d < dim) sum = P::add(sum, q + d, P::Key::load_first(rows.k[t] + d, dim - d));
+        add<NH, NT>(q + d, q_length, t, P::Key::load(rows.k[t] + d), sums);
+      if (d < dim)
+        add<NH, NT>(q + d, q_length, t, P::Key::load_first(rows.k[t] + d, dim - d), sums);
     }
   }
 
@@ -86,23 +113,23 @@ struct Scores {
       prefetch(rows.ahead[t], 0, dim * kSize);
     int64_t d = 0;
     for (; d + P::Key::kLength <= dim; d += P::Key::kLength) {
-      if (kAhead && kFew) prefetch_columns(rows, d);
+      if (kAhead && kFew) prefetch_columns(rows, d, P::Key::kLength * kSize);
       for (int t = 0; t < NT; ++t)
         add<NH, NT>(q + d, q_length, t, P::Key::load(rows.k[t] + d), sums);
     }
     if (d == dim) return;
-    if (kAhead && kFew) prefetch_columns(rows, d);
+    if (kAhead && kFew) prefetch_columns(rows, d, P::Key::kLength * kSize);
     for (int t = 0; t < NT; ++t)
       add<NH, NT>(q + d, q_length, t, P::Key::load_first(rows.k[t] + d, dim - d), sums);
   }
 
-  // What lies beside the elements from d on.
+  // What lies beside `bytes` from element d on.
   template <int NT>
-  static void prefetch_columns(const Rows<NT>& rows, int64_t d) {
+  static void prefetch_columns(const Rows<NT>& rows, int64_t d, int64_t bytes) {
     const int64_t from = d * kSize;
     if (from % kCacheLine != 0) return;
     for (int t = 0; t < NT; ++t)
-      prefetch(rows.ahead[t], from, from + P::Key::kLength * kSize);
+      prefetch(rows.ahead[t], from, from + bytes);
   }
 
   template <int NH, int NT>

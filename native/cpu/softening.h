@@ -36,33 +36,45 @@ struct Softening {
     F largest = V::load(p);
     for (int t = W; t < kTile; t += W)
       largest = V::max(largest, V::load(p + t));
-    const float most = V::reduce_max(largest);
-    if (most > state.m[head] + kSlack) move(state, head, most);
+    float* const lanes = state.lanes_of(head);
+    if (V::any_above(largest, state.m[head] + kSlack))
+      rescale(lanes, move(state, head, V::reduce_max(largest)), W);
     const F reference = V::broadcast(reference_score(state.m[head]));
-    F added = V::zero();
+    F added = V::load(lanes);
     for (int t = 0; t < kTile; t += W) {
       const F weight = exp2(V::sub(V::load(p + t), reference));
       V::store(p + t, weight);
       added = V::add(added, weight);
     }
-    state.l[head] = add(state.l[head], V::reduce_add(added));
+    V::store(lanes, added);
   }
 
- private:
+  // The sums of the latest tiles go into those before.
+  static void fold(State<V, E>& state, int64_t heads) {
+    for (int64_t head = 0; head < heads; ++head) {
+      float* const lanes = state.lanes_of(head);
+      state.l[head] = add(state.l[head], V::reduce_add(V::load(lanes)));
+      V::store(lanes, V::zero());
+    }
+  }
+
   // What scores may exceed m by, in units of log2, before m is moved: weights of up to 2^8 are as
   // exact as those of up to 1, and after its first tile a split seldom moves it.
   static constexpr float kSlack = 8.0f;
 
-  static void move(State<V, E>& state, int64_t head, float m) {
+  // Returns the factor by which the lanes of l are to be rescaled.
+  static float move(State<V, E>& state, int64_t head, float m) {
     const float before = state.m[head];
     state.m[head] = m;
-    if (before == -INFINITY) return;  // the sums are 0 still, or NaN
+    if (before == -INFINITY) return 1.0f;  // the sums are 0 still, or NaN
     const float keep = rescale_factor(before, m);
     state.l[head] = scale(state.l[head], keep);
-    rescale(state.o_row(head), keep, state.o_length);
-    rescale(state.error_row(head), keep, state.o_length);
+    for (float* const sums : state.sums_of(head).of)
+      rescale(sums, keep, state.o_length);
+    return keep;
   }
 
+ private:
   static void rescale(float* o, float factor, int64_t length) {
     const F f = V::broadcast(factor);
     for (int64_t d = 0; d < length; d += W)

@@ -8,8 +8,9 @@
 namespace flashdec::cpu {
 namespace {
 
-constexpr int64_t kMaxRow = 256;             // the largest head_dim
 constexpr int64_t kWidest = 16;              // lanes of the widest vector, and scores at a time
+constexpr int64_t kReadBound = 2;            // query heads whose arithmetic takes less than reading
+constexpr int64_t kFoldTiles = 8;            // whose sums are added up without compensation
 constexpr int64_t kPitch = kTile + kWidest;  // from one row of p to the next
 
 // Rows lie side by side, each of whole chunks, in the order of chunks; columns past their end are
@@ -17,21 +18,29 @@ constexpr int64_t kPitch = kTile + kWidest;  // from one row of p to the next
 template <class V, class E>
 struct State {
   using Query = typename Products<V, E>::Query;
+  struct Sums {
+    float* of[3];
+  };
 
   Query* q;
-  float* o;
-  float* error;  // of the sums in o: see CompensatedSum
-  float* m;      // a score that none exceeds by much: see softening.h
-  CompensatedSum* l;
-  int64_t q_length;  // of a row
+  float* o;           // of the latest tiles, no more than kFoldTiles
+  float* total;       // of those before
+  float* error;       // of total: see CompensatedSum
+  float* tile;        // of this tile, where registers do not hold them: see streaming.h
+  float* m;           // a score that none exceeds by much: see softening.h
+  CompensatedSum* l;  // of all tiles but the latest
+  float* lanes;       // of l, of the latest tiles
+  float* p;           // scores in units of log2, then probabilities
+  int64_t q_length;   // of a row
   int64_t o_length;
-  // Of a block of heads: scores in units of log2, then probabilities.
-  alignas(64) float p[kHeads * kPitch];
 
   Query* q_row(int64_t head) const { return q + head * q_length; }
   float* p_row(int h) { return p + h * kPitch; }
   float* o_row(int64_t head) const { return o + head * o_length; }
+  float* total_row(int64_t head) const { return total + head * o_length; }
   float* error_row(int64_t head) const { return error + head * o_length; }
+  Sums sums_of(int64_t head) const { return {{o_row(head), total_row(head), error_row(head)}}; }
+  float* lanes_of(int64_t head) const { return lanes + head * V::kWidth; }
   SoftmaxState sum(int64_t head) const { return {m[head], l[head].value}; }
 };
 
@@ -40,9 +49,13 @@ template <class V, class E, int64_t kMost>
 struct Storage {
   alignas(64) typename Products<V, E>::Query q[kMost * kMaxRow];
   alignas(64) float o[kMost * kMaxRow];
+  alignas(64) float total[kMost * kMaxRow];
   alignas(64) float error[kMost * kMaxRow];
+  alignas(64) float tile[kMost * kMaxRow];
   float m[kMost];
   CompensatedSum l[kMost];
+  alignas(64) float lanes[kMostHeads * V::kWidth];
+  alignas(64) float p[kTile * kMostHeads];
 };
 
 // Up to kHeads query heads of one key/value head.

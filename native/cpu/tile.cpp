@@ -36,7 +36,16 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   const int64_t v_step = token_step(launch, x.v_strides);
   const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
   tile->count = static_cast<int>(std::min(item.end - begin, kTile));
-  tile->k_is_dense = k_step < 2 * problem.head_dim * element_size(problem.aux_element);
+  const int64_t size = element_size(problem.aux_element);
+  tile->k_is_dense = k_step < 2 * problem.head_dim * size;
+  tile->streams = !problem.paged() && tile->k_is_dense && v_step < 2 * problem.head_dim_v * size;
+  const bool several = item.kv_heads > 1;  // the stride of a single head may be anything
+  tile->k_head = several ? head_step(launch, x.k_strides) : 0;
+  tile->v_head = several ? head_step(launch, x.v_strides) : 0;
+  tile->heads_stream = several && tile->k_head < 2 * problem.head_dim * size &&
+                       tile->v_head < 2 * problem.head_dim_v * size &&
+                       k_step < 2 * item.kv_heads * tile->k_head &&
+                       v_step < 2 * item.kv_heads * tile->v_head;
   int64_t page = begin / page_size;
   int64_t slot = begin % page_size;
   for (int t = 0; t < tile->count; ++page, slot = 0) {
@@ -57,27 +66,21 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   return true;
 }
 
-void shift_tile(const Launch& launch, const Tile& first, int64_t index, Tile* tile) {
-  const int64_t k_shift = index * head_step(launch, launch.operands.k_strides);
-  const int64_t v_shift = index * head_step(launch, launch.operands.v_strides);
-  tile->count = first.count;
-  tile->k_is_dense = first.k_is_dense;
+void shift_tile(const Tile& first, int64_t index, Tile* tile) {
+  *tile = first;
   for (int t = 0; t < kTile; ++t) {
-    tile->k[t] = first.k[t] + k_shift;
-    tile->v[t] = first.v[t] + v_shift;
+    tile->k[t] += index * first.k_head;
+    tile->v[t] += index * first.v_head;
   }
 }
 
-void share_tile(const Launch& launch, const WorkItem& item, const Tile& next, int64_t index,
-                Tile* share) {
-  const int64_t k_step = head_step(launch, launch.operands.k_strides);
-  const int64_t v_step = head_step(launch, launch.operands.v_strides);
+void share_tile(const WorkItem& item, const Tile& next, int64_t index, Tile* share) {
   int64_t token = index * kTile / item.kv_heads;
   int64_t head = index * kTile % item.kv_heads;
   share->count = next.count;
   for (int t = 0; t < kTile; ++t) {
-    share->k[t] = next.k[token] + head * k_step;
-    share->v[t] = next.v[token] + head * v_step;
+    share->k[t] = next.k[token] + head * next.k_head;
+    share->v[t] = next.v[token] + head * next.v_head;
     if (++head == item.kv_heads) {
       head = 0;
       ++token;

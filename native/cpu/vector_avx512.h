@@ -71,6 +71,10 @@ struct Avx512 {
   static float reduce_add(F x) { return _mm512_reduce_add_ps(x); }
   static float reduce_max(F x) { return _mm512_reduce_max_ps(x); }
 
+  static bool any_above(F x, float bound) {
+    return _mm512_cmp_ps_mask(x, broadcast(bound), _CMP_GT_OQ) != 0;
+  }
+
   static F nan_to_zero(F x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
 
   static F round(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }

@@ -81,6 +81,13 @@ struct Generic {
     return result;
   }
 
+  static bool any_above(F x, float bound) {
+    bool any = false;
+    for (float lane : x.lane)
+      any |= lane > bound;
+    return any;
+  }
+
   static F nan_to_zero(F x) {
     return map([&](int i) { return x.lane[i] == x.lane[i] ? x.lane[i] : 0.0f; });
   }

@@ -66,6 +66,10 @@ struct Neon {
     return vgetq_lane_f32(max(two, vextq_f32(two, two, 1)), 0);
   }
 
+  static bool any_above(F x, float bound) {
+    return vmaxvq_u32(vcgtq_f32(x, broadcast(bound))) != 0;
+  }
+
   static F nan_to_zero(F x) {
     return vreinterpretq_f32_u32(vandq_u32(vceqq_f32(x, x), vreinterpretq_u32_f32(x)));
   }

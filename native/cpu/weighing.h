@@ -1,5 +1,5 @@
-// o[h] += p[h][t] * v[t]: heads x columns in registers over the tile, whose sum is then added to
-// that of the split with its error compensated.
+// o[h] += p[h][t] * v[t]: heads x columns in registers over the tile.  The sums of tiles are added
+// up as they are while they are few; then that is added to what came before, its error compensated.
 #pragma once
 
 #include "cpu/prefetch.h"
@@ -26,17 +26,32 @@ struct Weighing {
   static void block(State<V, E>& state, const Block& heads, int first, const Tile& tile,
                     const Tile* next, int64_t dim_v) {
     constexpr int kFit = V::kAccumulators / NH / 2;
-    constexpr int NC = kFit < 1 ? 1 : kFit < 4 ? kFit : 4;
+    static_assert(kFit > 0 && (kFit & (kFit - 1)) == 0, "sweep halves it");
     int64_t d = 0;
-    for (; d + NC * Columns::kLength <= dim_v; d += NC * Columns::kLength)
-      columns<NH, NC>(state, heads, first, tile, next, d);
-    for (; d + Columns::kLength <= dim_v; d += Columns::kLength)
-      columns<NH, 1>(state, heads, first, tile, next, d);
+    sweep<NH, kFit>(state, heads, first, tile, next, dim_v, &d);
     if (d < dim_v) last_columns<NH>(state, heads, first, tile, d, dim_v);
+  }
+
+  // The sums of the latest tiles go into those before.
+  static void fold(State<V, E>& state, int64_t heads) {
+    for (int64_t i = 0; i < heads * state.o_length; i += W) {
+      add_compensated(state.total + i, state.error + i, V::load(state.o + i));
+      V::store(state.o + i, V::zero());
+    }
   }
 
  private:
   static const E* row(const unsigned char* address) { return reinterpret_cast<const E*>(address); }
+
+  // From column d on, NC chunks at a time, then half as many: whole rows where they fit, which the
+  // processor's own prefetchers follow, and enough sums that none waits for another.
+  template <int NH, int NC>
+  static void sweep(State<V, E>& state, const Block& heads, int first, const Tile& tile,
+                    const Tile* next, int64_t dim_v, int64_t* d) {
+    for (; *d + NC * Columns::kLength <= dim_v; *d += NC * Columns::kLength)
+      columns<NH, NC>(state, heads, first, tile, next, *d);
+    if constexpr (NC > 1) sweep<NH, NC / 2>(state, heads, first, tile, next, dim_v, d);
+  }
 
   template <int NH, int NC>
   static void columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
@@ -87,9 +102,8 @@ struct Weighing {
 
   static void add(State<V, E>& state, int64_t head, int64_t d, F a, F b) {
     float* const o = state.o_row(head) + d;
-    float* const error = state.error_row(head) + d;
-    add_compensated(o, error, a);
-    add_compensated(o + W, error + W, b);
+    V::store(o, V::add(V::load(o), a));
+    V::store(o + W, V::add(V::load(o + W), b));
   }
 
   // As add(CompensatedSum, float) does it.

@@ -24,6 +24,22 @@ def test_equal_values(kernel: Any, dtype: str, split_len: int) -> None:
     check(case, arrays, backend.run(case, arrays, name))
 
 
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_weights(kernel: Any, dtype: str, group: int) -> None:
+    """Weights that are no round numbers: all tokens but the first are as much below the largest."""
+    backend, name = kernel
+    case = Case(dtype, 256, 1, group, 8, 8, 2050, scale=1.0, split_len=1 << 16)
+    arrays = build(case, kind="zero")
+    arrays.q[...] = 0
+    arrays.q[..., 0] = 1
+    arrays.k[...] = 0
+    rng = np.random.default_rng(0)
+    arrays.k[:, 0, :, 0] = rng.uniform(0, 5, case.batch)[:, None]
+    arrays.v[...] = rng.uniform(1, 2, case.batch)[:, None, None, None]
+    check(case, arrays, backend.run(case, arrays, name))
+
+
 def test_inf_stays_inf(kernel: Any) -> None:
     """The error that is kept is Inf - Inf there, and must not turn the sum into NaN."""
     backend, name = kernel
