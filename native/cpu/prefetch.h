@@ -21,11 +21,12 @@ inline void prefetch(const unsigned char* row, int64_t begin, int64_t end) {
 // processor's own prefetchers follow.
 class Ahead {
  public:
-  Ahead(const unsigned char* const* rows, int64_t row_bytes) : rows_(rows), row_bytes_(row_bytes) {}
+  Ahead(const unsigned char* const* rows, int count, int64_t row_bytes)
+      : rows_(rows), end_(rows + count), row_bytes_(row_bytes) {}
 
-  // The next lines; of no more rows than there are, in all.
-  void prefetch_lines(int count) {
-    for (int i = 0; i < count; ++i) {
+  // The next lines of the rows, as far as there are any; rows begin anew with a line each.
+  void prefetch_bytes(int64_t bytes) {
+    for (; bytes > 0 && rows_ != end_; bytes -= kCacheLine) {
       __builtin_prefetch(*rows_ + at_, 0, 2);
       at_ += kCacheLine;
       if (at_ < row_bytes_) continue;
@@ -36,6 +37,7 @@ class Ahead {
 
  private:
   const unsigned char* const* rows_;
+  const unsigned char* const* end_;
   int64_t row_bytes_;
   int64_t at_ = 0;
 };

@@ -75,13 +75,13 @@ struct Scores {
                            const unsigned char* const* ahead, float factor, int64_t dim, float* p) {
     using SideBySide = typename P::SideBySide;
     constexpr int NT = SideBySide::kTokens;
-    constexpr int kLines = NT * SideBySide::kPiece * kSize / kCacheLine;
+    constexpr int64_t kBytes = NT * SideBySide::kPiece * kSize;
     for (int t0 = 0; t0 < tile.count; t0 += NT) {
       const Rows<NT> rows = rows_of<NT, kAhead>(tile, ahead, t0);
       SideBySide sums;
-      Ahead next(rows.ahead, dim * kSize);
+      Ahead next(rows.ahead, NT, dim * kSize);
       for (int64_t d = 0; d < dim; d += SideBySide::kPiece) {
-        if (kAhead) next.prefetch_lines(kLines);
+        if (kAhead) next.prefetch_bytes(kBytes);
         sums.add(q, rows.k, d, dim - d);
       }
       sums.store(factor, p + t0, kPitch);
@@ -104,32 +104,24 @@ struct Scores {
   }
 
   // The products of NH heads, columns outside.  Few rows are prefetched between their products;
-  // many before them and row by row, since they may lie far apart.
+  // many before them, since they may lie far apart.
   template <int NH, int NT, bool kAhead>
   static void add_by_columns(const typename P::Query* q, int64_t q_length, const Rows<NT>& rows,
                              int64_t dim, F (*sums)[W]) {
     constexpr bool kFew = NT <= 8;
-    for (int t = 0; t < NT && kAhead && !kFew; ++t)
-      prefetch(rows.ahead[t], 0, dim * kSize);
+    constexpr int64_t kBytes = NT * P::Key::kLength * kSize;
+    Ahead next(rows.ahead, NT, dim * kSize);
+    if (kAhead && !kFew) next.prefetch_bytes(NT * dim * kSize);
     int64_t d = 0;
     for (; d + P::Key::kLength <= dim; d += P::Key::kLength) {
-      if (kAhead && kFew) prefetch_columns(rows, d, P::Key::kLength * kSize);
+      if (kAhead && kFew) next.prefetch_bytes(kBytes);
       for (int t = 0; t < NT; ++t)
         add<NH, NT>(q + d, q_length, t, P::Key::load(rows.k[t] + d), sums);
     }
     if (d == dim) return;
-    if (kAhead && kFew) prefetch_columns(rows, d, P::Key::kLength * kSize);
+    if (kAhead && kFew) next.prefetch_bytes(kBytes);
     for (int t = 0; t < NT; ++t)
       add<NH, NT>(q + d, q_length, t, P::Key::load_first(rows.k[t] + d, dim - d), sums);
-  }
-
-  // What lies beside `bytes` from element d on.
-  template <int NT>
-  static void prefetch_columns(const Rows<NT>& rows, int64_t d, int64_t bytes) {
-    const int64_t from = d * kSize;
-    if (from % kCacheLine != 0) return;
-    for (int t = 0; t < NT; ++t)
-      prefetch(rows.ahead[t], from, from + bytes);
   }
 
   template <int NH, int NT>
