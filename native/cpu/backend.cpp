@@ -77,6 +77,7 @@ void do_item(const void* context, int64_t index, int64_t next) {
   int64_t len = 0, len_after;
   if (find_item(job, index, &item, &len)) {
     const bool more = find_item(job, next, &after, &len_after);
+    item.cold = index < 2 * int64_t{job.launch.plan.num_threads};  // each thread took two tickets
     job.attend(job.launch, item, more ? &after : nullptr);
   } else if (len <= 0 && item.split == 0) {
     store_without_attention(job.launch, item, len);

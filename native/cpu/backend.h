@@ -19,6 +19,7 @@ struct WorkItem {
   int64_t begin;     // tokens
   int64_t end;
   int64_t split;
+  bool cold;   // maybe nobody has prefetched its first tile
   bool whole;  // the only split of its sequence: write the outputs, not a partial result
 };
 

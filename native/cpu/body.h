@@ -191,12 +191,25 @@ struct Body {
     Weighing<V, E>::fold(state, share.heads());
   }
 
+  // All of it at once, where nobody has: the core waits, but not for one miss after the other.
+  static void prefetch_tile(const Share& share, const Tile& tile) {
+    const Problem& problem = share.launch.plan.problem;
+    constexpr int64_t kSize = sizeof(E);
+    for (int t = 0; t < tile.count; ++t)
+      for (int64_t i = 0; i < share.item.kv_heads; ++i)
+        prefetch(tile.k[t] + i * tile.k_head, 0, problem.head_dim * kSize);
+    for (int t = 0; t < tile.count; ++t)
+      for (int64_t i = 0; i < share.item.kv_heads; ++i)
+        prefetch(tile.v[t] + i * tile.v_head, 0, problem.head_dim_v * kSize);
+  }
+
   // False if a page is outside the cache.  The first tile of what comes after is prefetched too.
   static bool attend_split(S& state, const Share& share, const WorkItem* after) {
     const Launch& launch = share.launch;
     const WorkItem& item = share.item;
     Tile tiles[2];
     if (!find_tile(launch, item, item.begin, &tiles[0])) return false;
+    if (item.cold && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
       if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
