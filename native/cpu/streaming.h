@@ -1,6 +1,6 @@
-// A tile of several key/value heads with few query heads each, whose rows lie side by side: tokens
-// outside and heads inside, so that they stream by in the order of memory, which the processor's
-// own prefetchers follow.
+// A tile of several key/value heads with one query head each, whose rows lie side by side: tokens
+// outside and heads inside, so that the rows stream by in the order of memory, which the
+// processor's own prefetchers follow.
 //
 // A head's sums are those of scores.h, softening.h and weighing.h, in the same order: its bits do
 // not depend on the heads beside it.
