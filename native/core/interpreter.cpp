@@ -32,13 +32,14 @@ Interpreter find_interpreter() {
   find(found.exception, "PyErr_Occurred");
   find(found.clear_exception, "PyErr_Clear");
   find(found.number, "PyFloat_AsDouble");
-  find(found.is_true, "PyObject_IsTrue");
   find(found.make_dict, "PyDict_New");
   find(found.put, "PyDict_SetItem");
   find(found.call, "PyObject_VectorcallDict");
   find(found.leave_gil, "PyEval_SaveThread");
   find(found.take_gil, "PyEval_RestoreThread");
   find(found.none, "_Py_NoneStruct");
+  find(found.truth, "_Py_TrueStruct");
+  find(found.falsehood, "_Py_FalseStruct");
   return found;
 }
 

@@ -23,7 +23,6 @@ struct Interpreter {
   void* (*tuple_item)(void* tuple, intptr_t index);           // PyTuple_GetItem
   void* (*address)(void* number);                             // PyLong_AsVoidPtr
   double (*number)(void* value);                              // PyFloat_AsDouble
-  int (*is_true)(void* value);                                // PyObject_IsTrue
   void* (*make_dict)();                                       // PyDict_New
   int (*put)(void* dict, void* key, void* value);             // PyDict_SetItem
   void* (*call)(void* callable, void* const* arguments, size_t count,
@@ -31,6 +30,8 @@ struct Interpreter {
   void* (*leave_gil)();            // PyEval_SaveThread
   void (*take_gil)(void* thread);  // PyEval_RestoreThread
   void* none;                      // Py_None
+  void* truth;                     // Py_True
+  void* falsehood;                 // Py_False
 };
 
 // Refuses if the process has no Python.

@@ -112,7 +112,7 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
   if (!heads_lie_side_by_side(launch.operands.k_strides) ||
       !heads_lie_side_by_side(launch.operands.v_strides))
     return 1;
-  const int64_t most = kMostHeads / problem.group;
+  const int64_t most = most_heads(problem) / problem.group;
   int64_t span = problem.kv_heads < most ? problem.kv_heads : most;
   const int64_t splits = problem.batch * launch.plan.schedule.max_splits;
   const int64_t wanted = threads > 1 ? kItemsPerThread * threads : 1;
@@ -122,6 +122,11 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
 }
 
 }  // namespace
+
+int64_t most_heads(const Problem& problem) {
+  const int64_t row = std::max(problem.head_dim, problem.head_dim_v);
+  return row * kMostHeads <= kMostElements ? kMostHeads : kMostHeads / 2;
+}
 
 void run(const Launch& launch, Attend attend) {
   const Plan& plan = launch.plan;

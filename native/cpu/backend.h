@@ -10,6 +10,10 @@ namespace flashdec::cpu {
 constexpr int64_t kTile = 32;       // tokens at a time
 constexpr int64_t kHeads = 8;       // query heads of one key/value head at a time: a block
 constexpr int64_t kMostHeads = 64;  // query heads of an item, of all its key/value heads
+constexpr int64_t kMostElements = kMostHeads * 128;  // of their rows
+
+// How many of them rows of such head_dims leave room for on the stack of a thread.
+int64_t most_heads(const Problem& problem);
 
 // A unit of work: the query heads of some key/value heads against one split of one sequence.
 struct WorkItem {

@@ -209,7 +209,8 @@ struct Body {
     const WorkItem& item = share.item;
     Tile tiles[2];
     if (!find_tile(launch, item, item.begin, &tiles[0])) return false;
-    if (item.cold && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
+    const bool followed = tiles[0].streams && share.count <= kReadBound;
+    if (item.cold && !followed && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
       if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
@@ -223,10 +224,11 @@ struct Body {
     return true;
   }
 
-  template <int64_t kMost>
+  template <int64_t kMost, int64_t kElements>
   static bool attend_share(const Share& share, const WorkItem* after) {
     const Problem& problem = share.launch.plan.problem;
-    Storage<V, E, kMost> storage;  // the caller's stack may be small: no more than is used
+    Storage<V, E, kMost, kElements>
+        storage;  // the caller's stack may be small: no more than is used
     S state;
     state.q = storage.q;
     state.o = storage.o;
@@ -248,13 +250,13 @@ struct Body {
   }
 
   static void attend(const Launch& launch, const WorkItem& item, const WorkItem* after) {
-    const int64_t group = launch.plan.problem.group;
-    for (int64_t first = 0; first < group; first += kMostHeads) {
-      const Share share = {launch, item, first,
-                           group - first < kMostHeads ? group - first : kMostHeads};
+    const int64_t group = launch.plan.problem.group, most = most_heads(launch.plan.problem);
+    for (int64_t first = 0; first < group; first += most) {
+      const Share share = {launch, item, first, group - first < most ? group - first : most};
       const WorkItem* const ahead = first + share.count < group ? &item : after;
-      const bool done = share.heads() <= kHeads ? attend_share<kHeads>(share, ahead)
-                                                : attend_share<kMostHeads>(share, ahead);
+      const bool done = share.heads() <= kHeads
+                            ? attend_share<kHeads, kHeads * kMaxRow>(share, ahead)
+                            : attend_share<kMostHeads, kMostElements>(share, ahead);
       if (!done) return poison(launch, item);
     }
   }

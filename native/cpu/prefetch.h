@@ -1,8 +1,9 @@
 // Reading ahead.
 //
 // The rows of the next tile are asked for while this one is computed, a few lines between each
-// block of arithmetic: in one burst they would fill the queue of misses and stop the core.  They go
-// to the second cache, since rows of a cache with tokens before heads share few sets of the first.
+// block of arithmetic: in one burst they would fill the queue of misses and stop the core, which is
+// done for a thread's first tile alone.  They go to the second cache, since rows of a cache with
+// tokens before heads share few sets of the first.
 #pragma once
 
 #include <cstdint>

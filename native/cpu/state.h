@@ -44,14 +44,14 @@ struct State {
   SoftmaxState sum(int64_t head) const { return {m[head], l[head].value}; }
 };
 
-// The memory of a state of up to kMost heads.
-template <class V, class E, int64_t kMost>
+// The memory of a state of up to kMost heads, whose rows have up to kElements in all.
+template <class V, class E, int64_t kMost, int64_t kElements>
 struct Storage {
-  alignas(64) typename Products<V, E>::Query q[kMost * kMaxRow];
-  alignas(64) float o[kMost * kMaxRow];
-  alignas(64) float total[kMost * kMaxRow];
-  alignas(64) float error[kMost * kMaxRow];
-  alignas(64) float tile[kMost * kMaxRow];
+  alignas(64) typename Products<V, E>::Query q[kElements];
+  alignas(64) float o[kElements];
+  alignas(64) float total[kElements];
+  alignas(64) float error[kElements];
+  alignas(64) float tile[kElements];
   float m[kMost];
   CompensatedSum l[kMost];
   alignas(64) float lanes[kMostHeads * V::kWidth];

@@ -19,6 +19,7 @@ template <>
 struct Products<NeonBf16, Bf16> {
   using F = Neon::F;
   using Query = Bf16;
+  static constexpr int kSideBySide = 0;
 
   struct Key {
     static constexpr int64_t kLength = 8;

@@ -1,5 +1,7 @@
 #include "torch/python.h"
 
+#include <atomic>
+
 #include "core/interpreter.h"
 #include "core/status.h"
 #include "torch/symbols.h"
@@ -80,7 +82,11 @@ int64_t find_offset() {
 }
 
 void* implementation_of(void* tensor) {
-  static const int64_t offset = find_offset();
+  // No static that is made once: whoever waits for it might hold the interpreter's lock, which the
+  // making of an object may give up.
+  static std::atomic<int64_t> known{-1};
+  int64_t offset = known.load(std::memory_order_relaxed);
+  if (offset < 0) known.store(offset = find_offset(), std::memory_order_relaxed);
   return offset != 0 ? word_at(tensor, offset) : told_implementation(tensor);
 }
 
@@ -139,9 +145,10 @@ double PythonArguments::optional_number(double otherwise) {
 bool PythonArguments::flag() {
   void* const object = take();
   if (object == nullptr) return false;
-  const int truth = interpreter().is_true(object);
-  if (truth < 0) refuse(FLASHDEC_INVALID_VALUE, "argument %d is neither true nor false", taken_);
-  return truth != 0;
+  const Interpreter& python = interpreter();
+  if (object != python.truth && object != python.falsehood)
+    refuse(FLASHDEC_UNSUPPORTED, "argument %d is neither True nor False", taken_);
+  return object == python.truth;
 }
 
 bool is_listened_to() {
@@ -153,11 +160,15 @@ bool is_listened_to() {
 void* call(void* callable, void* const* objects, int64_t count, void* keywords) {
   const Interpreter& python = interpreter();
   const intptr_t named = keywords == nullptr ? 0 : python.tuple_size(keywords);
-  void* const values = named == 0 ? nullptr : python.make_dict();
-  for (intptr_t i = 0; i < named; ++i)
-    python.put(values, python.tuple_item(keywords, i), objects[count + i]);
-  void* const result = python.call(callable, objects, static_cast<size_t>(count), values);
-  if (values != nullptr) python.release(values);
+  if (named == 0) return python.call(callable, objects, static_cast<size_t>(count), nullptr);
+  void* const values = python.make_dict();
+  if (values == nullptr) return nullptr;
+  bool all = true;
+  for (intptr_t i = 0; i < named && all; ++i)
+    all = python.put(values, python.tuple_item(keywords, i), objects[count + i]) == 0;
+  void* const result =
+      all ? python.call(callable, objects, static_cast<size_t>(count), values) : nullptr;
+  python.release(values);
   return result;
 }
 
@@ -168,11 +179,11 @@ void* as_object(const Results& results) {
     return python.none;
   }
   void* const first = python_api().wrap(results.of[0].handle());
-  if (results.count == 1) return first;
+  if (results.count == 1 || first == nullptr) return first;
   void* const second = python_api().wrap(results.of[1].handle());
-  void* const pair = python.make_tuple(2, first, second);
+  void* const pair = second != nullptr ? python.make_tuple(2, first, second) : nullptr;
   python.release(first);
-  python.release(second);
+  if (second != nullptr) python.release(second);
   return pair;
 }
 

@@ -36,7 +36,7 @@ bool is_listened_to();
 // What `callable` returns for them; null with Python's exception where it raises.
 void* call(void* callable, void* const* objects, int64_t count, void* keywords);
 
-// A new reference: None, a tensor, or a tuple of tensors.
+// A new reference: None, a tensor, or a tuple of tensors; null as `call`.
 void* as_object(const Results& results);
 
 }  // namespace flashdec::torch

@@ -37,20 +37,16 @@ void kernel(torch::Value* stack, uint64_t, uint64_t) {
 // The way around PyTorch's dispatcher.  Whatever it does not do is left to `operation`.
 template <class Call, const char* kSchema>
 void* method(void* operation, void* const* objects, int64_t count, void* keywords) {
-  void* result = nullptr;
+  torch::Results results;
   const int32_t status = guarded([&] {
     if (torch::is_listened_to()) refuse(FLASHDEC_UNSUPPORTED, "somebody has to see this call");
     static const torch::Parameters parameters(kSchema);
     torch::PythonArguments arguments(parameters, objects, count, keywords);
     const Call call(arguments);
-    torch::Results results;
-    {
-      const WithoutGil released;
-      call.compute(&results);
-    }
-    result = torch::as_object(results);
+    const WithoutGil released;
+    call.compute(&results);
   });
-  if (status == FLASHDEC_SUCCESS) return result;
+  if (status == FLASHDEC_SUCCESS) return torch::as_object(results);
   const Interpreter* python = nullptr;
   guarded([&] { python = &interpreter(); });
   if (python == nullptr) return nullptr;

@@ -387,6 +387,8 @@ def test_operators_refuse_as_pytorch_does(device: str) -> None:
     ):
         with pytest.raises(RuntimeError, match=words):
             OPERATORS.decode(*given, **named)
+    with pytest.raises(RuntimeError, match="Expected a value of type 'bool' for argument 'bhsd'"):
+        OPERATORS.decode(q, k, v, bhsd="bshd")
     with pytest.raises(flashdec.InvalidArgumentError, match="kv_len is of type int"):
         ops.decode(q, k, v, kv_len=4)
     with pytest.raises(flashdec.InvalidArgumentError, match="page_table is of type list"):
