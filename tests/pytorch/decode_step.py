@@ -48,3 +48,8 @@ def make_step(device: str, paged: bool = False, dtype: Any = torch.bfloat16) -> 
         torch.tensor([0, 17, CAPACITY - 2], dtype=torch.int32, device=device),
         table if paged else None,
     )  # fmt: skip
+
+
+def decode_args(step: Step) -> tuple[Any, ...]:
+    """Return what the operator decode takes of a step."""
+    return step.q, step.k_cache, step.v_cache, step.kv_len, step.page_table
