@@ -31,7 +31,6 @@ set(FLASHDEC_CPU_SOURCES
   native/cpu/append.cpp
   native/cpu/backend.cpp
   native/cpu/callers_threads.cpp
-  native/cpu/combine.cpp
   native/cpu/generic.cpp
   native/cpu/merge.cpp
   native/cpu/probe.cpp

@@ -6,13 +6,13 @@
 namespace flashdec::cpu {
 
 void run_avx2_bf16(const Launch& launch) {
-  run(launch, Body<Avx2, Bf16>::attend);
+  run(launch, steps<Avx2, Bf16>());
 }
 void run_avx2_f16(const Launch& launch) {
-  run(launch, Body<Avx2, F16>::attend);
+  run(launch, steps<Avx2, F16>());
 }
 void run_avx2_f32(const Launch& launch) {
-  run(launch, Body<Avx2, float>::attend);
+  run(launch, steps<Avx2, float>());
 }
 void probe_avx2(const ProbedBlocks& what) {
   probe(what);

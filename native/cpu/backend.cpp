@@ -10,7 +10,6 @@
 
 #include "core/plan.h"
 #include "core/validate.h"
-#include "cpu/combine.h"
 #include "cpu/rows.h"
 #include "cpu/threads.h"
 
@@ -45,7 +44,7 @@ void store_without_attention(const Launch& launch, const WorkItem& item, int64_t
 
 struct Job {
   const Launch& launch;
-  Attend attend;
+  Steps steps;
   int64_t span;   // key/value heads in an item
   int64_t spans;  // of a sequence
   int64_t items;
@@ -78,18 +77,19 @@ void do_item(const void* context, int64_t index, int64_t next) {
   if (find_item(job, index, &item, &len)) {
     const bool more = find_item(job, next, &after, &len_after);
     item.cold = index < 2 * int64_t{job.launch.plan.num_threads};  // each thread took two tickets
-    job.attend(job.launch, item, more ? &after : nullptr);
+    job.steps.attend(job.launch, item, more ? &after : nullptr);
   } else if (len <= 0 && item.split == 0) {
     store_without_attention(job.launch, item, len);
   }
 }
 
 void do_combine(const void* context, int64_t index, int64_t) {
-  const Launch& launch = static_cast<const Job*>(context)->launch;
+  const Job& job = *static_cast<const Job*>(context);
+  const Launch& launch = job.launch;
   const int64_t sequence = index / launch.plan.problem.q_heads;
   const int64_t len = length_of(launch, sequence);
   const int64_t splits = len > 0 ? live_splits(launch.plan.schedule, len) : 0;
-  if (splits > 1) combine_row(launch, sequence, index % launch.plan.problem.q_heads, splits);
+  if (splits > 1) job.steps.combine(launch, sequence, index % launch.plan.problem.q_heads, splits);
 }
 
 int64_t bytes_to_read(const Launch& launch) {
@@ -128,7 +128,7 @@ int64_t most_heads(const Problem& problem) {
   return row * kMostHeads <= kMostElements ? kMostHeads : kMostHeads / 2;
 }
 
-void run(const Launch& launch, Attend attend) {
+void run(const Launch& launch, Steps steps) {
   const Plan& plan = launch.plan;
   const Problem& problem = plan.problem;
   if (plan.check_contents) validate_contents(problem, launch.operands);
@@ -136,7 +136,7 @@ void run(const Launch& launch, Attend attend) {
   const int64_t span = choose_span(launch, threads);
   const int64_t spans = ceil_div(problem.kv_heads, span);
   const int64_t items = problem.batch * spans * plan.schedule.max_splits;
-  const Job job = {launch, attend, span, spans, items};
+  const Job job = {launch, steps, span, spans, items};
   parallel_for(threads, items, do_item, &job);
   if (plan.schedule.max_splits > 1)
     parallel_for(threads, problem.batch * problem.q_heads, do_combine, &job);

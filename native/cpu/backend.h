@@ -27,12 +27,16 @@ struct WorkItem {
   bool whole;  // the only split of its sequence: write the outputs, not a partial result
 };
 
-// Computes one item; the only thing that differs between the CPU kernels.  `after`, if it is not
-// null, is what the same thread will be given next.
-using Attend = void (*)(const Launch& launch, const WorkItem& item, const WorkItem* after);
+// What differs between the CPU kernels.
+struct Steps {
+  // Computes one item.  `after`, if it is not null, is what the same thread will be given next.
+  void (*attend)(const Launch& launch, const WorkItem& item, const WorkItem* after);
+  // Makes a row's output of the partial results of its splits, of which there are several.
+  void (*combine)(const Launch& launch, int64_t sequence, int64_t head, int64_t splits);
+};
 
-// Runs every item and the combine on the plan's threads; returns when done.
-void run(const Launch& launch, Attend attend);
+// Runs every item and every row's combine on the plan's threads; returns when done.
+void run(const Launch& launch, Steps steps);
 
 void run_avx512bf16_bf16(const Launch& launch);
 void run_avx512bf16_f16(const Launch& launch);

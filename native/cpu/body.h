@@ -1,6 +1,6 @@
 // The CPU kernel, once, over a small vector type V and an element type E.
 //
-// An instruction set is a file that defines V, includes this and instantiates attend<V, E>.  All of
+// An instruction set is a file that defines V, includes this and instantiates steps<V, E>.  All of
 // it has internal linkage, so that no code of one instruction set can be linked into another's.
 //
 // A split is taken in tiles of kTile tokens, each tile by blocks of up to kHeads
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/plan.h"
+#include "cpu/combining.h"
 #include "cpu/rows.h"
 #include "cpu/scores.h"
 #include "cpu/softening.h"
@@ -33,8 +34,7 @@ struct Body {
     const float factor = problem.scale * kLog2E;
     for (int first = 0; first < block.heads; first += kScoreHeads, next = nullptr) {
       if (next != nullptr) {
-        score_first<kScoreHeads, true>(state, block, first, tile, next->k, factor,
-                                       problem.head_dim);
+        score_first<kScoreHeads, true>(state, block, first, tile, next, factor, problem.head_dim);
       } else {
         score_first<kScoreHeads, false>(state, block, first, tile, nullptr, factor,
                                         problem.head_dim);
@@ -159,11 +159,13 @@ struct Body {
     if (is_streamed(share, first))
       return Streaming<V, E>::attend(state, share.heads(), first, share.launch.plan.problem);
     if (share.count <= kReadBound) return attend_head_by_head(state, share, first, next);
-    Tile tile, part;
+    Tile tile = first, part;
+    part.k_at = part.v_at = 0;
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
-      shift_tile(first, index, &tile);
       if (next != nullptr) share_tile(share.item, *next, index, &part);
       attend_kv_head(state, share, index, tile, next != nullptr ? &part : nullptr);
+      tile.k_at += tile.k_head;
+      tile.v_at += tile.v_head;
     }
   }
 
@@ -171,13 +173,13 @@ struct Body {
   // is done sooner than the second cache could hold two of them, of rows that are far apart.
   static void attend_head_by_head(S& state, const Share& share, const Tile& first,
                                   const Tile* next) {
-    Tile tiles[2];
-    shift_tile(first, 0, &tiles[0]);
+    Tile tile = first, beyond = first;
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
-      Tile* const beyond = &tiles[(index + 1) % 2];
-      const bool last = index + 1 == share.item.kv_heads;
-      if (!last) shift_tile(first, index + 1, beyond);
-      attend_kv_head(state, share, index, tiles[index % 2], last ? next : beyond);
+      beyond.k_at += beyond.k_head;
+      beyond.v_at += beyond.v_head;
+      attend_kv_head(state, share, index, tile, index + 1 < share.item.kv_heads ? &beyond : next);
+      tile.k_at = beyond.k_at;
+      tile.v_at = beyond.v_at;
     }
   }
 
@@ -261,6 +263,12 @@ struct Body {
     }
   }
 };
+
+// What an instruction set's file gives to run().
+template <class V, class E>
+Steps steps() {
+  return {Body<V, E>::attend, Combining<V, E>::combine};
+}
 
 }  // namespace
 }  // namespace flashdec::cpu

@@ -57,9 +57,9 @@ struct Chunk {
   }
 };
 
-// Products of widened elements.  An instruction set that multiplies narrow ones specializes this.
+// Products of widened elements.
 template <class V, class E>
-struct Products {
+struct Widened {
   using F = typename V::F;
   using Key = Chunk<V, E>;
   using Query = float;                   // kept so, in the order of chunks
@@ -75,6 +75,21 @@ struct Products {
     return V::fma(V::load(query + V::kWidth), key.b, V::fma(V::load(query), key.a, sum));
   }
 };
+
+// What scores.h multiplies by.  An instruction set specializes it that multiplies narrow elements,
+// or takes several query heads side by side.
+template <class V, class E>
+struct Products : Widened<V, E> {};
+
+// Rows of several heads, each of `length`, into pieces: the first of each head, the second, ...
+template <int kRows, int64_t kPiece, class T>
+void into_pieces(T* rows, int64_t length) {
+  T apart[kRows * kMaxRow];
+  std::memcpy(apart, rows, sizeof(T) * static_cast<size_t>(kRows * length));
+  for (int64_t d = 0; d < length; d += kPiece)
+    for (int h = 0; h < kRows; ++h, rows += kPiece)
+      std::memcpy(rows, apart + h * length + d, sizeof(T) * kPiece);
+}
 
 }  // namespace
 }  // namespace flashdec::cpu

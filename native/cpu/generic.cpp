@@ -6,13 +6,13 @@
 namespace flashdec::cpu {
 
 void run_generic_bf16(const Launch& launch) {
-  run(launch, Body<Generic, Bf16>::attend);
+  run(launch, steps<Generic, Bf16>());
 }
 void run_generic_f16(const Launch& launch) {
-  run(launch, Body<Generic, F16>::attend);
+  run(launch, steps<Generic, F16>());
 }
 void run_generic_f32(const Launch& launch) {
-  run(launch, Body<Generic, float>::attend);
+  run(launch, steps<Generic, float>());
 }
 void probe_generic(const ProbedBlocks& what) {
   probe(what);

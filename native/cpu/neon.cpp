@@ -5,13 +5,13 @@
 namespace flashdec::cpu {
 
 void run_neon_bf16(const Launch& launch) {
-  run(launch, Body<Neon, Bf16>::attend);
+  run(launch, steps<Neon, Bf16>());
 }
 void run_neon_f16(const Launch& launch) {
-  run(launch, Body<Neon, F16>::attend);
+  run(launch, steps<Neon, F16>());
 }
 void run_neon_f32(const Launch& launch) {
-  run(launch, Body<Neon, float>::attend);
+  run(launch, steps<Neon, float>());
 }
 
 }  // namespace flashdec::cpu

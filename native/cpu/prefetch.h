@@ -8,6 +8,9 @@
 
 #include <cstdint>
 
+#include "cpu/state.h"
+#include "cpu/tile.h"
+
 namespace flashdec::cpu {
 namespace {
 
@@ -16,6 +19,13 @@ constexpr int64_t kCacheLine = 64;
 inline void prefetch(const unsigned char* row, int64_t begin, int64_t end) {
   for (; begin < end; begin += kCacheLine)
     __builtin_prefetch(row + begin, 0, 2);
+}
+
+// Which of the next tile's tokens is prefetched while `heads` query heads take token t.  Few heads
+// leave the processor's own prefetchers time to follow, so they go in order.
+template <int heads>
+int token_ahead(int t) {
+  return heads <= kReadBound ? t : kInTurn.of[t];
 }
 
 // Rows one after the other, in the order of memory as far as they lie so, which is what the

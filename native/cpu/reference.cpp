@@ -4,14 +4,13 @@
 
 #include "core/convert.h"
 #include "core/plan.h"
-#include "cpu/backend.h"
+#include "cpu/combining.h"
 #include "cpu/rows.h"
 #include "cpu/tile.h"
+#include "cpu/vector_generic.h"
 
 namespace flashdec::cpu {
 namespace {
-
-constexpr int64_t kMaxRow = 256;
 
 // 16 sums side by side, as a vector kernel has them: one sum of 256 terms would round too often for
 // the bound on scores that are large.
@@ -89,13 +88,13 @@ void attend(const Launch& launch, const WorkItem& item, const WorkItem*) {
 }  // namespace
 
 void run_reference_bf16(const Launch& launch) {
-  run(launch, attend<Bf16>);
+  run(launch, {attend<Bf16>, Combining<Generic, Bf16>::combine});
 }
 void run_reference_f16(const Launch& launch) {
-  run(launch, attend<F16>);
+  run(launch, {attend<F16>, Combining<Generic, F16>::combine});
 }
 void run_reference_f32(const Launch& launch) {
-  run(launch, attend<float>);
+  run(launch, {attend<float>, Combining<Generic, float>::combine});
 }
 
 }  // namespace flashdec::cpu

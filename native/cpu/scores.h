@@ -19,18 +19,18 @@ struct Scores {
   static constexpr int kSums = V::kAccumulators;  // of a head and a token each
   static_assert(kSums % W == 0 && kSums <= kWidest, "whole vectors, which the rows of p can take");
 
-  // Of NH heads of the block from its `first` on, times `factor`; the kTile rows `ahead`, where
+  // Of NH heads of the block from its `first` on, times `factor`; the rows of `ahead`, where
   // there are any, are prefetched meanwhile.
   template <int NH, bool kAhead>
   static void block(State<V, E>& state, const Block& heads, int first, const Tile& tile,
-                    const unsigned char* const* ahead, float factor, int64_t dim) {
+                    const Tile* ahead, float factor, int64_t dim) {
     const typename P::Query* const q = state.q_row(heads.head + first);
     float* const p = state.p_row(first);
     if constexpr (NH == P::kSideBySide) return side_by_side<kAhead>(q, tile, ahead, factor, dim, p);
     constexpr int NT = kSums / NH;
     const F scale = V::broadcast(factor);
     for (int t0 = 0; t0 < tile.count; t0 += NT) {
-      const Rows<NT> rows = rows_of<NT, kAhead>(tile, ahead, t0);
+      const Rows<NT> rows = rows_of<NH, NT, kAhead>(tile, ahead, t0);
       F sums[kSums / W][W];
       for (int i = 0; i < kSums; ++i)
         sums[i / W][i % W] = V::zero();
@@ -58,32 +58,34 @@ struct Scores {
   };
 
   // From token t0 of the tile on.
-  template <int NT, bool kAhead>
-  static Rows<NT> rows_of(const Tile& tile, const unsigned char* const* ahead, int t0) {
+  template <int NH, int NT, bool kAhead>
+  static Rows<NT> rows_of(const Tile& tile, const Tile* ahead, int t0) {
     Rows<NT> rows;
     for (int t = 0; t < NT; ++t) {
       const int token = kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
-      rows.k[t] = reinterpret_cast<const E*>(tile.k[token]);
-      if (kAhead) rows.ahead[t] = ahead[token];
+      rows.k[t] = reinterpret_cast<const E*>(tile.k[token] + tile.k_at);
+      if (kAhead) rows.ahead[t] = ahead->k[token_ahead<NH>(token)] + ahead->k_at;
     }
     return rows;
   }
 
   // Of as many heads as the instruction set takes side by side.
   template <bool kAhead>
-  static void side_by_side(const typename P::Query* q, const Tile& tile,
-                           const unsigned char* const* ahead, float factor, int64_t dim, float* p) {
+  static void side_by_side(const typename P::Query* q, const Tile& tile, const Tile* ahead,
+                           float factor, int64_t dim, float* p) {
     using SideBySide = typename P::SideBySide;
     constexpr int NT = SideBySide::kTokens;
     constexpr int64_t kBytes = NT * SideBySide::kPiece * kSize;
     for (int t0 = 0; t0 < tile.count; t0 += NT) {
-      const Rows<NT> rows = rows_of<NT, kAhead>(tile, ahead, t0);
+      const Rows<NT> rows = rows_of<P::kSideBySide, NT, kAhead>(tile, ahead, t0);
       SideBySide sums;
       Ahead next(rows.ahead, NT, dim * kSize);
-      for (int64_t d = 0; d < dim; d += SideBySide::kPiece) {
+      int64_t d = 0;
+      for (; d + SideBySide::kPiece <= dim; d += SideBySide::kPiece) {
         if (kAhead) next.prefetch_bytes(kBytes);
-        sums.add(q, rows.k, d, dim - d);
+        sums.add(q, rows.k, d, SideBySide::kPiece);
       }
+      if (d < dim) sums.add(q, rows.k, d, dim - d);
       sums.store(factor, p + t0, kPitch);
     }
   }

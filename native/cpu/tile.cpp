@@ -39,6 +39,7 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   const int64_t size = element_size(problem.aux_element);
   tile->k_is_dense = k_step < 2 * problem.head_dim * size;
   tile->streams = !problem.paged() && tile->k_is_dense && v_step < 2 * problem.head_dim_v * size;
+  tile->k_at = tile->v_at = 0;
   const bool several = item.kv_heads > 1;  // the stride of a single head may be anything
   tile->k_head = several ? head_step(launch, x.k_strides) : 0;
   tile->v_head = several ? head_step(launch, x.v_strides) : 0;
@@ -66,25 +67,17 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   return true;
 }
 
-void shift_tile(const Tile& first, int64_t index, Tile* tile) {
-  *tile = first;
-  for (int t = 0; t < kTile; ++t) {
-    tile->k[t] += index * first.k_head;
-    tile->v[t] += index * first.v_head;
-  }
-}
-
 void share_tile(const WorkItem& item, const Tile& next, int64_t index, Tile* share) {
   int64_t token = index * kTile / item.kv_heads;
   int64_t head = index * kTile % item.kv_heads;
   share->count = next.count;
-  for (int t = 0; t < kTile; ++t) {
+  for (int i = 0; i < kTile; ++i) {
+    const int t = kInTurn.of[i];
     share->k[t] = next.k[token] + head * next.k_head;
     share->v[t] = next.v[token] + head * next.v_head;
-    if (++head == item.kv_heads) {
-      head = 0;
-      ++token;
-    }
+    const int64_t wraps = ++head == item.kv_heads;  // no branch, which would be mispredicted
+    token += wraps;
+    head &= wraps - 1;
   }
 }
 

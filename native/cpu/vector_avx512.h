@@ -81,16 +81,19 @@ struct Avx512 {
   // x * 2^n; underflows to 0 and keeps NaN.
   static F scale_by_power(F x, F n) { return _mm512_scalef_ps(x, n); }
 
+  // Lane 4 l + i of the result is the sum of lanes 4 l to 4 l + 3 of x[i], of four.
+  static F add_quads(const F* x) {
+    const __m512d a = _mm512_castps_pd(unpack_add(x[0], x[1]));
+    const __m512d b = _mm512_castps_pd(unpack_add(x[2], x[3]));
+    return add(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+               _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+
   // Lane i of the result is the sum of the lanes of x[i], added in the same order for every i.
   static F transpose_sum(const F (&x)[16]) {
     F quads[4];
-    for (int i = 0; i < 4; ++i) {
-      const F a = unpack_add(x[4 * i], x[4 * i + 1]);
-      const F b = unpack_add(x[4 * i + 2], x[4 * i + 3]);
-      const __m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
-      quads[i] = add(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)),
-                     _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
-    }
+    for (int i = 0; i < 4; ++i)
+      quads[i] = add_quads(x + 4 * i);
     const F low = fold_lanes(quads[0], quads[1]);
     const F high = fold_lanes(quads[2], quads[3]);
     return add(_mm512_shuffle_f32x4(low, high, _MM_SHUFFLE(2, 0, 2, 0)),

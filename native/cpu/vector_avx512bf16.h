@@ -54,13 +54,8 @@ struct Products<Avx512Bf16, Bf16> {
     static constexpr int kTokens = 8;
     static constexpr int64_t kPiece = 8;  // elements
 
-    // Rows of four heads, each of `length`, into pieces: the first of each head, the second, ...
     static void put(Bf16* rows, int64_t length) {
-      Bf16 apart[kSideBySide * kMaxRow];
-      std::memcpy(apart, rows, sizeof(Bf16) * static_cast<size_t>(kSideBySide * length));
-      for (int64_t d = 0; d < length; d += kPiece)
-        for (int h = 0; h < kSideBySide; ++h, rows += kPiece)
-          std::memcpy(rows, apart + h * length + d, sizeof(Bf16) * kPiece);
+      into_pieces<kSideBySide, kPiece>(rows, length);
     }
 
     SideBySide() {

@@ -2,6 +2,7 @@
 // up as they are while they are few; then that is added to what came before, its error compensated.
 #pragma once
 
+#include "cpu/compensated.h"
 #include "cpu/prefetch.h"
 #include "cpu/state.h"
 #include "cpu/tile.h"
@@ -28,14 +29,18 @@ struct Weighing {
     constexpr int kFit = V::kAccumulators / NH / 2;
     static_assert(kFit > 0 && (kFit & (kFit - 1)) == 0, "sweep halves it");
     int64_t d = 0;
-    sweep<NH, kFit>(state, heads, first, tile, next, dim_v, &d);
+    if (next != nullptr) {
+      sweep<NH, kFit, true>(state, heads, first, tile, next, dim_v, &d);
+    } else {
+      sweep<NH, kFit, false>(state, heads, first, tile, next, dim_v, &d);
+    }
     if (d < dim_v) last_columns<NH>(state, heads, first, tile, d, dim_v);
   }
 
   // The sums of the latest tiles go into those before.
   static void fold(State<V, E>& state, int64_t heads) {
     for (int64_t i = 0; i < heads * state.o_length; i += W) {
-      add_compensated(state.total + i, state.error + i, V::load(state.o + i));
+      add_compensated<V>(state.total + i, state.error + i, V::load(state.o + i));
       V::store(state.o + i, V::zero());
     }
   }
@@ -45,29 +50,31 @@ struct Weighing {
 
   // From column d on, NC chunks at a time, then half as many: whole rows where they fit, which the
   // processor's own prefetchers follow, and enough sums that none waits for another.
-  template <int NH, int NC>
+  template <int NH, int NC, bool kAhead>
   static void sweep(State<V, E>& state, const Block& heads, int first, const Tile& tile,
                     const Tile* next, int64_t dim_v, int64_t* d) {
     for (; *d + NC * Columns::kLength <= dim_v; *d += NC * Columns::kLength)
-      columns<NH, NC>(state, heads, first, tile, next, *d);
-    if constexpr (NC > 1) sweep<NH, NC / 2>(state, heads, first, tile, next, dim_v, d);
+      columns<NH, NC, kAhead>(state, heads, first, tile, next, *d);
+    if constexpr (NC > 1) sweep<NH, NC / 2, kAhead>(state, heads, first, tile, next, dim_v, d);
   }
 
-  template <int NH, int NC>
+  template <int NH, int NC, bool kAhead>
   static void columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
                       const Tile* next, int64_t d) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     const int64_t from = d * static_cast<int64_t>(sizeof(E));
+    const int64_t at = from + tile.v_at, ahead = from + (kAhead ? next->v_at : 0);
     const float* const p = state.p_row(first);
+    float* const o = state.o_row(heads.head + first) + d;
     F a[NH * NC], b[NH * NC];
 #pragma GCC unroll 16
     for (int i = 0; i < NH * NC; ++i)
       a[i] = b[i] = V::zero();
     for (int t = 0; t < tile.count; ++t) {
-      if (next != nullptr) prefetch(next->v[t], from, from + kBytes);
+      if (kAhead) prefetch(next->v[token_ahead<NH>(t)] + ahead, 0, kBytes);
       Columns v[NC];
       for (int c = 0; c < NC; ++c)
-        v[c] = Columns::load(row(tile.v[t]) + d + c * Columns::kLength);
+        v[c] = Columns::load(row(tile.v[t] + at) + c * Columns::kLength);
 #pragma GCC unroll 16
       for (int i = 0; i < NH * NC; ++i) {
         const F weight = V::broadcast(p[i / NC * kPitch + t]);
@@ -76,10 +83,8 @@ struct Weighing {
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < NH * NC; ++i) {
-      const int64_t head = heads.head + first + i / NC;
-      add(state, head, d + i % NC * Columns::kLength, a[i], b[i]);
-    }
+    for (int i = 0; i < NH * NC; ++i)
+      add(o + i / NC * state.o_length + i % NC * Columns::kLength, a[i], b[i]);
   }
 
   template <int NH>
@@ -89,7 +94,7 @@ struct Weighing {
     for (int h = 0; h < NH; ++h)
       a[h] = b[h] = V::zero();
     for (int t = 0; t < tile.count; ++t) {
-      const Columns v = Columns::load_first(row(tile.v[t]) + d, dim_v - d);
+      const Columns v = Columns::load_first(row(tile.v[t] + tile.v_at) + d, dim_v - d);
       for (int h = 0; h < NH; ++h) {
         const F weight = V::broadcast(state.p_row(first + h)[t]);
         a[h] = V::fma(weight, v.a, a[h]);
@@ -97,22 +102,12 @@ struct Weighing {
       }
     }
     for (int h = 0; h < NH; ++h)
-      add(state, heads.head + first + h, d, a[h], b[h]);
+      add(state.o_row(heads.head + first + h) + d, a[h], b[h]);
   }
 
-  static void add(State<V, E>& state, int64_t head, int64_t d, F a, F b) {
-    float* const o = state.o_row(head) + d;
+  static void add(float* o, F a, F b) {
     V::store(o, V::add(V::load(o), a));
     V::store(o + W, V::add(V::load(o + W), b));
-  }
-
-  // As add(CompensatedSum, float) does it.
-  static void add_compensated(float* sum, float* error, F term) {
-    const F before = V::load(sum);
-    const F corrected = V::sub(term, V::load(error));
-    const F value = V::add(before, corrected);
-    V::store(sum, value);
-    V::store(error, V::nan_to_zero(V::sub(V::sub(value, before), corrected)));
   }
 };
 
