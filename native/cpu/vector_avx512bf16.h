@@ -54,9 +54,7 @@ struct Products<Avx512Bf16, Bf16> {
     static constexpr int kTokens = 8;
     static constexpr int64_t kPiece = 8;  // elements
 
-    static void put(Bf16* rows, int64_t length) {
-      into_pieces<kSideBySide, kPiece>(rows, length);
-    }
+    static void put(Bf16* rows, int64_t length) { into_pieces<kSideBySide, kPiece>(rows, length); }
 
     SideBySide() {
 #pragma GCC unroll 16
