@@ -138,7 +138,8 @@ struct Body {
         constexpr int64_t kLast = P::kSideBySide - 1;
         static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
         if (i % share.count % kScoreHeads == kLast)
-          P::SideBySide::put(state.q_row(i - kLast), state.q_length);
+          into_pieces<P::kSideBySide, P::SideBySide::kPiece>(state.q_row(i - kLast),
+                                                             state.q_length);
       }
     }
   }
@@ -229,8 +230,7 @@ struct Body {
   template <int64_t kMost, int64_t kElements>
   static bool attend_share(const Share& share, const WorkItem* after) {
     const Problem& problem = share.launch.plan.problem;
-    Storage<V, E, kMost, kElements>
-        storage;  // the caller's stack may be small: no more than is used
+    Storage<V, E, kMost, kElements> storage;  // on a stack that may be small: no more than is used
     S state;
     state.q = storage.q;
     state.o = storage.o;

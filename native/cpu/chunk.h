@@ -81,7 +81,8 @@ struct Widened {
 template <class V, class E>
 struct Products : Widened<V, E> {};
 
-// Rows of several heads, each of `length`, into pieces: the first of each head, the second, ...
+// Rows of queries, each of `length`, into what SideBySide::add reads: the first piece of each head,
+// the second, ...
 template <int kRows, int64_t kPiece, class T>
 void into_pieces(T* rows, int64_t length) {
   T apart[kRows * kMaxRow];

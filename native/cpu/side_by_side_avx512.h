@@ -18,8 +18,6 @@ struct Products<V, F16> : Widened<V, F16> {
     static constexpr int kTokens = 8;
     static constexpr int64_t kPiece = 8;  // elements
 
-    static void put(float* rows, int64_t length) { into_pieces<kSideBySide, kPiece>(rows, length); }
-
     SideBySide() {
 #pragma GCC unroll 16
       for (__m512& sum : sums_)

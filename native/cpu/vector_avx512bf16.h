@@ -54,8 +54,6 @@ struct Products<Avx512Bf16, Bf16> {
     static constexpr int kTokens = 8;
     static constexpr int64_t kPiece = 8;  // elements
 
-    static void put(Bf16* rows, int64_t length) { into_pieces<kSideBySide, kPiece>(rows, length); }
-
     SideBySide() {
 #pragma GCC unroll 16
       for (int i = 0; i < 2 * kTokens; ++i)
