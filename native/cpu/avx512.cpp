@@ -3,6 +3,7 @@
 #include "cpu/body.h"
 #include "cpu/probe.h"
 #include "cpu/side_by_side_avx512.h"
+#include "cpu/turned_avx512.h"
 
 namespace flashdec::cpu {
 

@@ -2,6 +2,7 @@
 
 #include "cpu/body.h"
 #include "cpu/side_by_side_avx512.h"
+#include "cpu/turned_avx512.h"
 
 namespace flashdec::cpu {
 

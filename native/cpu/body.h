@@ -3,11 +3,12 @@
 // An instruction set is a file that defines V, includes this and instantiates steps<V, E>.  All of
 // it has internal linkage, so that no code of one instruction set can be linked into another's.
 //
-// A split is taken in tiles of kTile tokens, each tile by blocks of up to kHeads
-// query heads of one key/value head: scores, softmax, weighing (scores.h, softening.h, weighing.h),
-// while the rows of the next tile are prefetched, through the page table.  Nothing is prefetched
-// where few query heads take rows that follow each other: the processor's own prefetchers do better
-// there, and where such rows are those of a token's heads, tokens come before heads (streaming.h).
+// A split is taken in tiles of kTile tokens, each tile by blocks of up to kHeads query heads of one
+// key/value head: scores, softmax, weighing (scores.h, softening.h, weighing.h), while the rows of
+// the next tile are prefetched, through the page table, and its keys turned, where somebody does so
+// (turned.h).  Nothing is prefetched where few query heads take rows that follow each other: the
+// processor's own prefetchers do better there, and where such rows are those of a token's heads,
+// tokens come before heads (streaming.h).
 #pragma once
 
 #include "core/plan.h"
@@ -25,6 +26,8 @@ template <class V, class E>
 struct Body {
   using S = State<V, E>;
   using Columns = Chunk<V, E>;
+  using Turning = typename Turned<V, E>::Turning;
+  static constexpr bool kTurns = Turned<V, E>::kFewestHeads <= kHeads;
 
   // ---- a block of heads and a tile ----
 
@@ -32,13 +35,21 @@ struct Body {
   static void score(S& state, const Block& block, const Tile& tile, const Tile* next,
                     const Problem& problem) {
     const float factor = problem.scale * kLog2E;
-    for (int first = 0; first < block.heads; first += kScoreHeads, next = nullptr) {
-      if (next != nullptr) {
-        score_first<kScoreHeads, true>(state, block, first, tile, next, factor, problem.head_dim);
-      } else {
-        score_first<kScoreHeads, false>(state, block, first, tile, nullptr, factor,
-                                        problem.head_dim);
-      }
+    if constexpr (kTurns) {
+      if (block.heads >= Turned<V, E>::kFewestHeads)
+        return score_any<kHeads>(state, block, 0, tile, next, factor, problem.head_dim);
+    }
+    for (int first = 0; first < block.heads; first += kScoreHeads, next = nullptr)
+      score_any<kScoreHeads>(state, block, first, tile, next, factor, problem.head_dim);
+  }
+
+  template <int NH>
+  static void score_any(S& state, const Block& block, int first, const Tile& tile, const Tile* next,
+                        float factor, int64_t dim) {
+    if (next != nullptr) {
+      score_first<NH, true>(state, block, first, tile, next, factor, dim);
+    } else {
+      score_first<NH, false>(state, block, first, tile, next, factor, dim);
     }
   }
 
@@ -57,15 +68,18 @@ struct Body {
     if constexpr (NH > 1) weigh_first<NH - 1>(state, block, first, rest...);
   }
 
+  // `upcoming` are keys that are turned meanwhile: once these are, no other block needs the latest.
   static void attend_block(S& state, const Block& block, const Tile& tile, const Tile* next,
-                           const Problem& problem) {
+                           const KeyRows& upcoming, const Problem& problem) {
     if (tile.streams && block.heads <= kReadBound) next = nullptr;  // the processor does it
     score(state, block, tile, next, problem);
     for (int h = 0; h < block.heads; ++h)
       Softening<V, E>::soften(state, block, h, tile.count);
     constexpr int kMost = Weighing<V, E>::kMostHeads;
+    Turning turning(upcoming, problem.head_dim, state.keys);
     for (int first = 0; first < block.heads; first += kMost, next = nullptr)
-      weigh_first<kMost>(state, block, first, tile, next, problem.head_dim_v);
+      weigh_first<kMost>(state, block, first, tile, next, &turning, problem.head_dim_v);
+    turning.finish();
   }
 
   // ---- queries and results ----
@@ -130,33 +144,47 @@ struct Body {
     }
   };
 
+  // From the share's head `done` on.
+  static int heads_of_block(const Share& share, int64_t done) {
+    const int64_t left = share.count - done;
+    return static_cast<int>(left < kHeads ? left : kHeads);
+  }
+
   static void load_queries(S& state, const Share& share) {
-    using P = Products<V, E>;
-    for (int64_t i = 0; i < share.heads(); ++i) {
+    for (int64_t i = 0; i < share.heads(); ++i)
       load_query(state, i, share.launch, share.item, share.query_head(i));
-      if constexpr (P::kSideBySide != 0) {
-        constexpr int64_t kLast = P::kSideBySide - 1;
-        static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
-        if (i % share.count % kScoreHeads == kLast)
-          into_pieces<P::kSideBySide, P::SideBySide::kPiece>(state.q_row(i - kLast),
-                                                             state.q_length);
-      }
+    for (int64_t head = 0; head < share.heads(); head += share.count)
+      for (int64_t done = 0; done < share.count; done += kHeads)
+        arrange_queries(state, head + done, heads_of_block(share, done));
+  }
+
+  // Of a block's heads, as score reads them.
+  static void arrange_queries(S& state, int64_t head, int64_t count) {
+    using P = Products<V, E>;
+    if (count >= Turned<V, E>::kFewestHeads) {
+      into_pieces<kHeads, 1>(state.q_row(head), count, state.q_length);
+    } else if constexpr (P::kSideBySide != 0) {
+      static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
+      for (; count >= kScoreHeads; count -= kScoreHeads, head += kScoreHeads)
+        into_pieces<kScoreHeads, P::SideBySide::kPiece>(state.q_row(head), kScoreHeads,
+                                                        state.q_length);
     }
   }
 
   static void attend_kv_head(S& state, const Share& share, int64_t index, const Tile& tile,
-                             const Tile* next) {
+                             const Tile* next, const KeyRows& upcoming) {
     for (int64_t done = 0; done < share.count; done += kHeads, next = nullptr) {
-      const int64_t left = share.count - done;
-      const Block block = {index * share.count + done,
-                           static_cast<int>(left < kHeads ? left : kHeads)};
-      attend_block(state, block, tile, next, share.launch.plan.problem);
+      const Block block = {index * share.count + done, heads_of_block(share, done)};
+      const bool last = done + kHeads >= share.count;
+      attend_block(state, block, tile, next, last ? upcoming : KeyRows{},
+                   share.launch.plan.problem);
     }
   }
 
-  // `next` is null at the end.
-  static void attend_tile(S& state, const Share& share, const Tile& first, const Tile* next) {
-    if (share.item.kv_heads == 1) return attend_kv_head(state, share, 0, first, next);
+  // `next` is null at the end; `following` are its keys, if it is of the same split.
+  static void attend_tile(S& state, const Share& share, const Tile& first, const Tile* next,
+                          const KeyRows& following) {
+    if (share.item.kv_heads == 1) return attend_kv_head(state, share, 0, first, next, following);
     if (is_streamed(share, first))
       return Streaming<V, E>::attend(state, share.heads(), first, share.launch.plan.problem);
     if (share.count <= kReadBound) return attend_head_by_head(state, share, first, next);
@@ -164,7 +192,10 @@ struct Body {
     part.k_at = part.v_at = 0;
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
       if (next != nullptr) share_tile(share.item, *next, index, &part);
-      attend_kv_head(state, share, index, tile, next != nullptr ? &part : nullptr);
+      attend_kv_head(state, share, index, tile, next != nullptr ? &part : nullptr,
+                     index + 1 < share.item.kv_heads
+                         ? keys_to_turn(share, first, tile.k_at + tile.k_head)
+                         : following);
       tile.k_at += tile.k_head;
       tile.v_at += tile.v_head;
     }
@@ -178,7 +209,8 @@ struct Body {
     for (int64_t index = 0; index < share.item.kv_heads; ++index) {
       beyond.k_at += beyond.k_head;
       beyond.v_at += beyond.v_head;
-      attend_kv_head(state, share, index, tile, index + 1 < share.item.kv_heads ? &beyond : next);
+      attend_kv_head(state, share, index, tile, index + 1 < share.item.kv_heads ? &beyond : next,
+                     {});
       tile.k_at = beyond.k_at;
       tile.v_at = beyond.v_at;
     }
@@ -186,6 +218,11 @@ struct Body {
 
   static bool is_streamed(const Share& share, const Tile& tile) {
     return share.count == 1 && tile.heads_stream;
+  }
+
+  // None where the share has few heads.
+  static KeyRows keys_to_turn(const Share& share, const Tile& tile, int64_t at) {
+    return {share.count >= Turned<V, E>::kFewestHeads ? &tile : nullptr, at};
   }
 
   static void fold(S& state, const Share& share, const Tile& tile) {
@@ -214,15 +251,17 @@ struct Body {
     if (!find_tile(launch, item, item.begin, &tiles[0])) return false;
     const bool followed = tiles[0].streams && share.count <= kReadBound;
     if (item.cold && !followed && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
+    Turning(keys_to_turn(share, tiles[0], 0), launch.plan.problem.head_dim, state.keys).finish();
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
       if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
-      attend_tile(state, share, tiles[current], &tiles[current ^ 1]);
+      const Tile& beyond = tiles[current ^ 1];
+      attend_tile(state, share, tiles[current], &beyond, keys_to_turn(share, beyond, 0));
       if ((next - item.begin) % (kFoldTiles * kTile) == 0) fold(state, share, tiles[current]);
     }
     Tile* const beyond = &tiles[current ^ 1];
     const bool more = after != nullptr && find_tile(launch, *after, after->begin, beyond);
-    attend_tile(state, share, tiles[current], more ? beyond : nullptr);
+    attend_tile(state, share, tiles[current], more ? beyond : nullptr, {});
     fold(state, share, tiles[current]);
     return true;
   }
@@ -241,6 +280,7 @@ struct Body {
     state.lanes = storage.lanes;
     state.tile = storage.tile;
     state.p = storage.p;
+    state.keys = &storage.keys;
     std::memset(storage.lanes, 0, sizeof(storage.lanes));
     state.q_length = round_up(problem.head_dim, Products<V, E>::Key::kLength);
     state.o_length = round_up(problem.head_dim_v, Columns::kLength);

@@ -81,15 +81,14 @@ struct Widened {
 template <class V, class E>
 struct Products : Widened<V, E> {};
 
-// Rows of queries, each of `length`, into what SideBySide::add reads: the first piece of each head,
-// the second, ...
-template <int kRows, int64_t kPiece, class T>
-void into_pieces(T* rows, int64_t length) {
-  T apart[kRows * kMaxRow];
-  std::memcpy(apart, rows, sizeof(T) * static_cast<size_t>(kRows * length));
+// Rows of queries, each of `length`, into the first piece of each head, the second, ...
+template <int kMost, int64_t kPiece, class T>
+void into_pieces(T* queries, int64_t rows, int64_t length) {
+  T apart[kMost * kMaxRow];
+  std::memcpy(apart, queries, sizeof(T) * static_cast<size_t>(rows * length));
   for (int64_t d = 0; d < length; d += kPiece)
-    for (int h = 0; h < kRows; ++h, rows += kPiece)
-      std::memcpy(rows, apart + h * length + d, sizeof(T) * kPiece);
+    for (int64_t row = 0; row < rows; ++row, queries += kPiece)
+      std::memcpy(queries, apart + row * length + d, sizeof(T) * kPiece);
 }
 
 }  // namespace

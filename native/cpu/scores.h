@@ -26,6 +26,8 @@ struct Scores {
                     const Tile* ahead, float factor, int64_t dim) {
     const typename P::Query* const q = state.q_row(heads.head + first);
     float* const p = state.p_row(first);
+    if constexpr (NH >= Turned<V, E>::kFewestHeads)
+      return of_turned<NH, kAhead>(q, *state.keys, tile, ahead, factor, dim, p);
     if constexpr (NH == P::kSideBySide) return side_by_side<kAhead>(q, tile, ahead, factor, dim, p);
     constexpr int NT = kSums / NH;
     const F scale = V::broadcast(factor);
@@ -69,6 +71,36 @@ struct Scores {
     return rows;
   }
 
+  // Of turned keys, a token in each lane.
+  template <int NH, bool kAhead>
+  static void of_turned(const typename P::Query* q, const typename Turned<V, E>::Keys& keys,
+                        const Tile& tile, const Tile* ahead, float factor, int64_t dim, float* p) {
+    constexpr int kVectors = kTile / W;
+    const Rows<kTile> rows = rows_of<NH, kTile, kAhead>(tile, ahead, 0);
+    Ahead next(rows.ahead, kTile, dim * kSize);
+    F sums[NH][kVectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < NH * kVectors; ++i)
+      sums[i / kVectors][i % kVectors] = V::zero();
+    for (int64_t d = 0; d < dim; ++d, q += NH) {
+      F key[kVectors];
+      for (int i = 0; i < kVectors; ++i)
+        key[i] = V::load(keys.columns[d] + i * W);
+#pragma GCC unroll 8
+      for (int h = 0; h < NH; ++h) {
+        const F query = V::broadcast(q + h);
+        for (int i = 0; i < kVectors; ++i)
+          sums[h][i] = V::fma(query, key[i], sums[h][i]);
+      }
+      if (kAhead) next.prefetch_bytes(kTile * kSize);
+    }
+    const F scale = V::broadcast(factor);
+#pragma GCC unroll 16
+    for (int i = 0; i < NH * kVectors; ++i)
+      V::store(p + i / kVectors * kPitch + i % kVectors * W,
+               V::mul(sums[i / kVectors][i % kVectors], scale));
+  }
+
   // Of as many heads as the instruction set takes side by side.
   template <bool kAhead>
   static void side_by_side(const typename P::Query* q, const Tile& tile, const Tile* ahead,
@@ -82,8 +114,8 @@ struct Scores {
       Ahead next(rows.ahead, NT, dim * kSize);
       int64_t d = 0;
       for (; d + SideBySide::kPiece <= dim; d += SideBySide::kPiece) {
-        if (kAhead) next.prefetch_bytes(kBytes);
         sums.add(q, rows.k, d, SideBySide::kPiece);
+        if (kAhead) next.prefetch_bytes(kBytes);
       }
       if (d < dim) sums.add(q, rows.k, d, dim - d);
       sums.store(factor, p + t0, kPitch);

@@ -1,6 +1,6 @@
-// Scores of float16 with AVX-512: two tokens side by side in a vector, widened by one instruction,
-// times 8 elements of a query twice.  A sum then lies in 8 lanes, not in 16, which halves the
-// shuffles to add it up; they take the multiplier's ports.
+// Scores of float16 with AVX-512, of four heads (of more: turned_avx512.h): two tokens side by side
+// in a vector, widened by one instruction, times 8 elements of a query twice.  A sum then lies in 8
+// lanes, not in 16, which halves the shuffles to add it up; they take the multiplier's ports.
 #pragma once
 
 #include "cpu/chunk.h"
@@ -25,7 +25,8 @@ struct Products<V, F16> : Widened<V, F16> {
     }
 
     // The products of a piece at element d of the rows, of which `left` elements are there.
-    void add(const float* queries, const F16* const (&rows)[kTokens], int64_t d, int64_t left) {
+    [[gnu::always_inline]] void add(const float* queries, const F16* const (&rows)[kTokens],
+                                    int64_t d, int64_t left) {
       __m512 q[kSideBySide];
 #pragma GCC unroll 4
       for (int h = 0; h < kSideBySide; ++h)

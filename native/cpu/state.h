@@ -4,6 +4,7 @@
 #include "core/softmax_state.h"
 #include "cpu/backend.h"
 #include "cpu/chunk.h"
+#include "cpu/turned.h"
 
 namespace flashdec::cpu {
 namespace {
@@ -31,7 +32,8 @@ struct State {
   CompensatedSum* l;  // of all tiles but the latest
   float* lanes;       // of l, of the latest tiles
   float* p;           // scores in units of log2, then probabilities
-  int64_t q_length;   // of a row
+  typename Turned<V, E>::Keys* keys;  // of the tile at work, where blocks are large enough
+  int64_t q_length;                   // of a row
   int64_t o_length;
 
   Query* q_row(int64_t head) const { return q + head * q_length; }
@@ -56,6 +58,7 @@ struct Storage {
   CompensatedSum l[kMost];
   alignas(64) float lanes[kMostHeads * V::kWidth];
   alignas(64) float p[kTile * kMostHeads];
+  typename Turned<V, E>::Keys keys;
 };
 
 // Up to kHeads query heads of one key/value head.

@@ -128,7 +128,7 @@ class Streaming {
 #pragma GCC unroll 8
         for (int i = 0; i < NT; ++i) {
           const Columns v = Columns::load_at(row_of(tile.v[t + i], bytes), d, dim_v);
-          const F weight = V::broadcast(p[i * kMostHeads]);
+          const F weight = V::broadcast(p + i * kMostHeads);
           a = V::fma(weight, v.a, a);
           b = V::fma(weight, v.b, b);
         }

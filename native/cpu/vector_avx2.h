@@ -15,6 +15,7 @@ struct Avx2 {
 
   static F zero() { return _mm256_setzero_ps(); }
   static F broadcast(float x) { return _mm256_set1_ps(x); }
+  static F broadcast(const float* p) { return _mm256_broadcast_ss(p); }
   static F load(const float* p) { return _mm256_loadu_ps(p); }
   static F load(const Bf16* p) {
     const __m256i wide =

@@ -61,7 +61,8 @@ struct Products<Avx512Bf16, Bf16> {
     }
 
     // The products of a piece at element d of the rows, of which `left` elements are there.
-    void add(const Bf16* queries, const Bf16* const (&rows)[kTokens], int64_t d, int64_t left) {
+    [[gnu::always_inline]] void add(const Bf16* queries, const Bf16* const (&rows)[kTokens],
+                                    int64_t d, int64_t left) {
       const __m256bh first = load(queries + kSideBySide * d);
       const __m256bh second = load(queries + kSideBySide * d + 2 * kPiece);
 #pragma GCC unroll 8

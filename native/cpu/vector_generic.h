@@ -27,6 +27,7 @@ struct Generic {
   static F broadcast(float x) {
     return map([&](int) { return x; });
   }
+  static F broadcast(const float* p) { return broadcast(*p); }
   template <class E>
   static F load(const E* p) {
     return map([&](int i) { return to_float(p[i]); });

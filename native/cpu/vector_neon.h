@@ -15,6 +15,7 @@ struct Neon {
 
   static F zero() { return vdupq_n_f32(0.0f); }
   static F broadcast(float x) { return vdupq_n_f32(x); }
+  static F broadcast(const float* p) { return vld1q_dup_f32(p); }
   static F load(const float* p) { return vld1q_f32(p); }
   static F load(const Bf16* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16));

@@ -14,25 +14,27 @@ template <class V, class E>
 struct Weighing {
   using F = typename V::F;
   using Columns = Chunk<V, E>;
+  using Turning = typename Turned<V, E>::Turning;
   static constexpr int W = V::kWidth;
 
   // Loops over accumulators are written out (unroll): GCC keeps the arrays in memory otherwise.
+  // What comes next is prefetched after the products, which it would hold up before them.
 
   // Heads at a time: with a chunk of columns each they fill the registers.
   static constexpr int kMostHeads = V::kAccumulators / 2 < kHeads ? V::kAccumulators / 2 : kHeads;
 
   // Of NH heads of the block from its `first` on; the rows of `next`, where there are any, are
-  // prefetched meanwhile.
+  // prefetched meanwhile, and keys are turned, or some of them.
   template <int NH>
   static void block(State<V, E>& state, const Block& heads, int first, const Tile& tile,
-                    const Tile* next, int64_t dim_v) {
+                    const Tile* next, Turning* turning, int64_t dim_v) {
     constexpr int kFit = V::kAccumulators / NH / 2;
     static_assert(kFit > 0 && (kFit & (kFit - 1)) == 0, "sweep halves it");
     int64_t d = 0;
     if (next != nullptr) {
-      sweep<NH, kFit, true>(state, heads, first, tile, next, dim_v, &d);
+      sweep<NH, kFit, true>(state, heads, first, tile, next, turning, dim_v, &d);
     } else {
-      sweep<NH, kFit, false>(state, heads, first, tile, next, dim_v, &d);
+      sweep<NH, kFit, false>(state, heads, first, tile, next, turning, dim_v, &d);
     }
     if (d < dim_v) last_columns<NH>(state, heads, first, tile, d, dim_v);
   }
@@ -52,15 +54,16 @@ struct Weighing {
   // processor's own prefetchers follow, and enough sums that none waits for another.
   template <int NH, int NC, bool kAhead>
   static void sweep(State<V, E>& state, const Block& heads, int first, const Tile& tile,
-                    const Tile* next, int64_t dim_v, int64_t* d) {
+                    const Tile* next, Turning* turning, int64_t dim_v, int64_t* d) {
     for (; *d + NC * Columns::kLength <= dim_v; *d += NC * Columns::kLength)
-      columns<NH, NC, kAhead>(state, heads, first, tile, next, *d);
-    if constexpr (NC > 1) sweep<NH, NC / 2, kAhead>(state, heads, first, tile, next, dim_v, d);
+      columns<NH, NC, kAhead>(state, heads, first, tile, next, turning, *d);
+    if constexpr (NC > 1)
+      sweep<NH, NC / 2, kAhead>(state, heads, first, tile, next, turning, dim_v, d);
   }
 
   template <int NH, int NC, bool kAhead>
   static void columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
-                      const Tile* next, int64_t d) {
+                      const Tile* next, Turning* turning, int64_t d) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     const int64_t from = d * static_cast<int64_t>(sizeof(E));
     const int64_t at = from + tile.v_at, ahead = from + (kAhead ? next->v_at : 0);
@@ -70,21 +73,52 @@ struct Weighing {
 #pragma GCC unroll 16
     for (int i = 0; i < NH * NC; ++i)
       a[i] = b[i] = V::zero();
-    for (int t = 0; t < tile.count; ++t) {
+    int t = 0;
+    if constexpr (NH >= Turned<V, E>::kFewestHeads) {
+      const int64_t left = turning->units() * Turning::kSteps;
+      for (; t < left && t + Turning::kSteps <= tile.count; t += Turning::kSteps)
+        add_and_turn(turning, [&](int i) __attribute__((always_inline)) {
+          add_products<NH, NC>(tile.v[t + i] + at, p + t + i, a, b);
+          if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
+        });
+    }
+    for (; t < tile.count; ++t) {
+      add_products<NH, NC>(tile.v[t] + at, p + t, a, b);
       if (kAhead) prefetch(next->v[token_ahead<NH>(t)] + ahead, 0, kBytes);
-      Columns v[NC];
-      for (int c = 0; c < NC; ++c)
-        v[c] = Columns::load(row(tile.v[t] + at) + c * Columns::kLength);
-#pragma GCC unroll 16
-      for (int i = 0; i < NH * NC; ++i) {
-        const F weight = V::broadcast(p[i / NC * kPitch + t]);
-        a[i] = V::fma(weight, v[i % NC].a, a[i]);
-        b[i] = V::fma(weight, v[i % NC].b, b[i]);
-      }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < NH * NC; ++i)
       add(o + i / NC * state.o_length + i % NC * Columns::kLength, a[i], b[i]);
+  }
+
+  // Four tokens, a step of turning a unit before each.
+  template <class T, class AddToken>
+  [[gnu::always_inline]] static void add_and_turn(T* turning, const AddToken& add_token) {
+    static_assert(T::kSteps == 4, "written out");
+    typename Turned<V, E>::Unit unit;
+    turning->template step<0>(&unit);
+    add_token(0);
+    turning->template step<1>(&unit);
+    add_token(1);
+    turning->template step<2>(&unit);
+    add_token(2);
+    turning->template step<3>(&unit);
+    add_token(3);
+  }
+
+  // Of a token's row and its weights, to a and b.
+  template <int NH, int NC>
+  [[gnu::always_inline]] static void add_products(const unsigned char* from, const float* p, F* a,
+                                                  F* b) {
+    Columns v[NC];
+    for (int c = 0; c < NC; ++c)
+      v[c] = Columns::load(row(from) + c * Columns::kLength);
+#pragma GCC unroll 16
+    for (int i = 0; i < NH * NC; ++i) {
+      const F weight = V::broadcast(p + i / NC * kPitch);
+      a[i] = V::fma(weight, v[i % NC].a, a[i]);
+      b[i] = V::fma(weight, v[i % NC].b, b[i]);
+    }
   }
 
   template <int NH>
@@ -96,7 +130,7 @@ struct Weighing {
     for (int t = 0; t < tile.count; ++t) {
       const Columns v = Columns::load_first(row(tile.v[t] + tile.v_at) + d, dim_v - d);
       for (int h = 0; h < NH; ++h) {
-        const F weight = V::broadcast(state.p_row(first + h)[t]);
+        const F weight = V::broadcast(state.p_row(first + h) + t);
         a[h] = V::fma(weight, v.a, a[h]);
         b[h] = V::fma(weight, v.b, b[h]);
       }

@@ -24,12 +24,16 @@ def verify(kernel: Any, case: Case) -> None:
 def test_every_head_dim(kernel: Any, dtype: str) -> None:
     for dim in range(1, 257):
         other = 257 - dim if dim % 2 else dim
-        verify(kernel, Case(dtype, 1, 2, 3, dim, other, capacity=41, split_len=32, seed=dim))
+        group = 3 + dim % 7  # blocks of query heads of every size that keys may be turned for
+        verify(kernel, Case(dtype, 1, 2, group, dim, other, capacity=73, split_len=64, seed=dim))
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_group(kernel: Any, group: int) -> None:
-    verify(kernel, Case("bfloat16", 2, 2, group, 64, 80, capacity=300, seed=group))
+    for dtype in DTYPES:
+        for layout in ("bshd", "bhsd"):
+            case = Case(dtype, 2, 2, group, 64, 80, capacity=300, layout=layout, seed=group)
+            verify(kernel, case)
 
 
 @pytest.mark.parametrize("kv_heads", [*range(1, 18), 20, 33])
