@@ -155,19 +155,21 @@ struct Body {
       load_query(state, i, share.launch, share.item, share.query_head(i));
     for (int64_t head = 0; head < share.heads(); head += share.count)
       for (int64_t done = 0; done < share.count; done += kHeads)
-        arrange_queries(state, head + done, heads_of_block(share, done));
+        arrange_queries(state, head + done, heads_of_block(share, done),
+                        share.launch.plan.problem.head_dim);
   }
 
   // Of a block's heads, as score reads them.
-  static void arrange_queries(S& state, int64_t head, int64_t count) {
+  static void arrange_queries(S& state, int64_t head, int64_t count, int64_t dim) {
     using P = Products<V, E>;
+    const int64_t length = round_up(dim, P::Key::kLength);
     if (count >= Turned<V, E>::kFewestHeads) {
-      into_pieces<kHeads, 1>(state.q_row(head), count, state.q_length);
+      into_pieces<kHeads, 1, 1>(state.q_row(head), count, length, state.q_length);
     } else if constexpr (P::kSideBySide != 0) {
       static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
       for (; count >= kScoreHeads; count -= kScoreHeads, head += kScoreHeads)
-        into_pieces<kScoreHeads, P::SideBySide::kPiece>(state.q_row(head), kScoreHeads,
-                                                        state.q_length);
+        into_pieces<kScoreHeads, P::SideBySide::kPiece, P::kCopies>(state.q_row(head), kScoreHeads,
+                                                                    length, state.q_length);
     }
   }
 
@@ -282,7 +284,9 @@ struct Body {
     state.p = storage.p;
     state.keys = &storage.keys;
     std::memset(storage.lanes, 0, sizeof(storage.lanes));
-    state.q_length = round_up(problem.head_dim, Products<V, E>::Key::kLength);
+    using P = Products<V, E>;
+    const int copies = share.count >= kScoreHeads ? P::kCopies : 1;
+    state.q_length = copies * round_up(problem.head_dim, P::Key::kLength);
     state.o_length = round_up(problem.head_dim_v, Columns::kLength);
     load_queries(state, share);
     if (!attend_split(state, share, after)) return false;

@@ -64,6 +64,7 @@ struct Widened {
   using Key = Chunk<V, E>;
   using Query = float;                   // kept so, in the order of chunks
   static constexpr int kSideBySide = 0;  // query heads that SideBySide, if any, takes at once
+  static constexpr int kCopies = 1;      // of a query, that SideBySide reads
 
   static void keep_query(const E* row, int64_t d, int64_t length, Query* kept) {
     const Chunk<V, E> chunk = Chunk<V, E>::load_at(row, d, length);
@@ -81,14 +82,16 @@ struct Widened {
 template <class V, class E>
 struct Products : Widened<V, E> {};
 
-// Rows of queries, each of `length`, into the first piece of each head, the second, ...
-template <int kMost, int64_t kPiece, class T>
-void into_pieces(T* queries, int64_t rows, int64_t length) {
+// Rows of queries, `pitch` apart, into the first piece of each, kCopies times, the second, ...
+template <int kMost, int64_t kPiece, int kCopies, class T>
+void into_pieces(T* queries, int64_t rows, int64_t length, int64_t pitch) {
   T apart[kMost * kMaxRow];
-  std::memcpy(apart, queries, sizeof(T) * static_cast<size_t>(rows * length));
+  for (int64_t row = 0; row < rows; ++row)
+    std::memcpy(apart + row * length, queries + row * pitch,
+                sizeof(T) * static_cast<size_t>(length));
   for (int64_t d = 0; d < length; d += kPiece)
-    for (int64_t row = 0; row < rows; ++row, queries += kPiece)
-      std::memcpy(queries, apart + row * length + d, sizeof(T) * kPiece);
+    for (int64_t i = 0; i < rows * kCopies; ++i, queries += kPiece)
+      std::memcpy(queries, apart + i / kCopies * length + d, sizeof(T) * kPiece);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace {
 template <class V>
 struct Products<V, F16> : Widened<V, F16> {
   static constexpr int kSideBySide = 4;
+  static constexpr int kCopies = 2;  // a load into both halves would take the multiplier's ports
 
   class SideBySide {
    public:
@@ -30,7 +31,7 @@ struct Products<V, F16> : Widened<V, F16> {
       __m512 q[kSideBySide];
 #pragma GCC unroll 4
       for (int h = 0; h < kSideBySide; ++h)
-        q[h] = twice(queries + kSideBySide * d + h * kPiece);
+        q[h] = _mm512_load_ps(queries + kCopies * (kSideBySide * d + h * kPiece));
 #pragma GCC unroll 4
       for (int t = 0; t < kPairs; ++t) {
         const F16 *const low = rows[t] + d, *const high = rows[t + kPairs] + d;
@@ -67,9 +68,6 @@ struct Products<V, F16> : Widened<V, F16> {
     static __m512 pair(__m128i low, __m128i high) {
       return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
     }
-    // Eight elements of a query, for both tokens.
-    static __m512 twice(const float* p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
-
     // Of the sums of two heads: the scores of the first one's tokens, then of the second one's.
     static __m512 add_up(const __m512* x) {
       const __m512 a = Avx512::add_quads(x), b = Avx512::add_quads(x + kPairs);

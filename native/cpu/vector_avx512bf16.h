@@ -48,6 +48,7 @@ struct Products<Avx512Bf16, Bf16> {
   // Four query heads side by side: half a vector has a piece of two of them, and the same piece of
   // k twice.  A sum then lies in 4 lanes, not in 16, which takes a fifth of the shuffles to add up.
   static constexpr int kSideBySide = 4;
+  static constexpr int kCopies = 1;
 
   class SideBySide {
    public:

@@ -20,6 +20,7 @@ struct Products<NeonBf16, Bf16> {
   using F = Neon::F;
   using Query = Bf16;
   static constexpr int kSideBySide = 0;
+  static constexpr int kCopies = 1;
 
   struct Key {
     static constexpr int64_t kLength = 8;
