@@ -71,34 +71,45 @@ struct Scores {
     return rows;
   }
 
-  // Of turned keys, a token in each lane.
+  // Of turned keys, a token in each lane.  Sums of a few columns go into totals: products that are
+  // alike are rounded alike, so that in a long chain of them errors add up.
   template <int NH, bool kAhead>
   static void of_turned(const typename P::Query* q, const typename Turned<V, E>::Keys& keys,
                         const Tile& tile, const Tile* ahead, float factor, int64_t dim, float* p) {
     constexpr int kVectors = kTile / W;
+    constexpr int64_t kColumns = 16;
     const Rows<kTile> rows = rows_of<NH, kTile, kAhead>(tile, ahead, 0);
     Ahead next(rows.ahead, kTile, dim * kSize);
-    F sums[NH][kVectors];
+    F totals[NH * kVectors];
 #pragma GCC unroll 16
-    for (int i = 0; i < NH * kVectors; ++i)
-      sums[i / kVectors][i % kVectors] = V::zero();
-    for (int64_t d = 0; d < dim; ++d, q += NH) {
-      F key[kVectors];
-      for (int i = 0; i < kVectors; ++i)
-        key[i] = V::load(keys.columns[d] + i * W);
-#pragma GCC unroll 8
-      for (int h = 0; h < NH; ++h) {
-        const F query = V::broadcast(q + h);
+    for (F& total : totals)
+      total = V::zero();
+    for (int64_t d = 0; d < dim;) {
+      const int64_t end = dim - d < kColumns ? dim : d + kColumns;
+      F sums[NH * kVectors];
+#pragma GCC unroll 16
+      for (F& sum : sums)
+        sum = V::zero();
+      for (; d < end; ++d, q += NH) {
+        F key[kVectors];
         for (int i = 0; i < kVectors; ++i)
-          sums[h][i] = V::fma(query, key[i], sums[h][i]);
+          key[i] = V::load(keys.columns[d] + i * W);
+#pragma GCC unroll 8
+        for (int h = 0; h < NH; ++h) {
+          const F query = V::broadcast(q + h);
+          for (int i = 0; i < kVectors; ++i)
+            sums[h * kVectors + i] = V::fma(query, key[i], sums[h * kVectors + i]);
+        }
+        if (kAhead) next.prefetch_bytes(kTile * kSize);
       }
-      if (kAhead) next.prefetch_bytes(kTile * kSize);
+#pragma GCC unroll 16
+      for (int i = 0; i < NH * kVectors; ++i)
+        totals[i] = V::add(totals[i], sums[i]);
     }
     const F scale = V::broadcast(factor);
 #pragma GCC unroll 16
     for (int i = 0; i < NH * kVectors; ++i)
-      V::store(p + i / kVectors * kPitch + i % kVectors * W,
-               V::mul(sums[i / kVectors][i % kVectors], scale));
+      V::store(p + i / kVectors * kPitch + i % kVectors * W, V::mul(totals[i], scale));
   }
 
   // Of as many heads as the instruction set takes side by side.

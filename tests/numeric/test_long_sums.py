@@ -40,6 +40,26 @@ def test_equal_weights(kernel: Any, dtype: str, group: int) -> None:
     check(case, arrays, backend.run(case, arrays, name))
 
 
+@pytest.mark.parametrize("group", [1, 4, 5, 8])
+@pytest.mark.parametrize("dim", [128, 256])
+def test_equal_products(kernel: Any, dim: int, group: int) -> None:
+    """Two equal scores, the one of equal products, which a long chain of sums rounds alike."""
+    backend, name = kernel
+    case = Case("float16", 64, 1, group, dim, 8, 2)
+    arrays = build(case, kind="zero")
+    rng = np.random.default_rng(0)
+    q, k = rng.uniform(1, 2, (2, case.batch, 1, 1)).astype(np.float16)
+    q[0], k[0] = 1.4296875, 1.388671875
+    q[1], k[1] = 1.611328125, 1.22265625
+    arrays.q[...] = q
+    arrays.k[:, 0] = k
+    arrays.k[:, 1] = 0
+    arrays.k[:, 1, :, :4] = k * (dim // 4)
+    arrays.v[:, 0] = 1
+    arrays.v[:, 1] = -1
+    check(case, arrays, backend.run(case, arrays, name))
+
+
 def test_inf_stays_inf(kernel: Any) -> None:
     """The error that is kept is Inf - Inf there, and must not turn the sum into NaN."""
     backend, name = kernel
