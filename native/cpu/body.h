@@ -68,7 +68,7 @@ struct Body {
     if constexpr (NH > 1) weigh_first<NH - 1>(state, block, first, rest...);
   }
 
-  // `upcoming` are keys that are turned meanwhile: once these are, no other block needs the latest.
+  // `upcoming` are turned meanwhile, over those in state.keys: so with a head's last block alone.
   static void attend_block(S& state, const Block& block, const Tile& tile, const Tile* next,
                            const KeyRows& upcoming, const Problem& problem) {
     if (tile.streams && block.heads <= kReadBound) next = nullptr;  // the processor does it

@@ -9,7 +9,7 @@
 namespace flashdec::cpu {
 namespace {
 
-constexpr int kScoreHeads = 4;  // at a time
+constexpr int kScoreHeads = 4;  // at a time, unless keys are turned
 
 template <class V, class E>
 struct Scores {

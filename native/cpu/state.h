@@ -32,7 +32,7 @@ struct State {
   CompensatedSum* l;  // of all tiles but the latest
   float* lanes;       // of l, of the latest tiles
   float* p;           // scores in units of log2, then probabilities
-  typename Turned<V, E>::Keys* keys;  // of the tile at work, where blocks are large enough
+  typename Turned<V, E>::Keys* keys;  // of the head at work; in weighing, what comes next
   int64_t q_length;                   // of a row
   int64_t o_length;
 

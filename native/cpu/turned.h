@@ -1,6 +1,7 @@
 // Keys turned around: a row of tokens for each column, so that a vector has a token in each lane,
 // no sum is added up across lanes, and a key is widened once for all query heads.  They are turned
-// while the tile before is weighed, whose multiplications leave the shuffles idle.
+// while what comes before them is weighed, another head of the tile or the tile before: its
+// multiplications leave the shuffles idle.
 //
 // By default nobody does so; an instruction set specializes it that gains by it.
 #pragma once

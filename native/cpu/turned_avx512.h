@@ -36,7 +36,9 @@ struct Turned<V, F16> {
 
     // Units that `step` may be asked for: where rows end within one, all are left to `finish`.
     [[gnu::always_inline]] int64_t units() const {
-      return dim_ % kColumns == 0 ? (kGroups - group_) * (dim_ / kColumns) - d_ / kColumns : 0;
+      return dim_ % kColumns == 0 && group_ < kGroups
+                 ? (kGroups - group_) * (dim_ / kColumns) - d_ / kColumns
+                 : 0;
     }
 
     template <int i, bool kWhole = true>
