@@ -17,17 +17,17 @@ struct Turned<V, F16> {
     alignas(64) F16 columns[kMaxRow][kTile];
   };
 
-  // Of eight tokens and sixteen columns: quads[i][j] has column 2 j of tokens 4 i to 4 i + 3,
-  // column 2 j + 1 of them, and both of eight columns later.
-  struct Unit {
-    __m256i quads[2][4];
-  };
-
   // On its way through a tile, unit by unit, in kSteps steps each, which are inlined: callers keep
   // sums in registers.
   class Turning {
    public:
     static constexpr int kSteps = 4;
+
+    // Of eight tokens and sixteen columns: quads[i][j] has column 2 j of tokens 4 i to 4 i + 3,
+    // column 2 j + 1 of them, and both of eight columns later.
+    struct Unit {
+      __m256i quads[2][4];
+    };
 
     Turning(const KeyRows& rows, int64_t dim, Keys* keys)
         : rows_(rows), dim_(dim), keys_(keys), group_(rows.tile != nullptr ? 0 : kGroups) {

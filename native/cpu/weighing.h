@@ -76,11 +76,10 @@ struct Weighing {
     int t = 0;
     if constexpr (NH >= Turned<V, E>::kFewestHeads) {
       const int64_t left = turning->units() * Turning::kSteps;
-      for (; t < left && t + Turning::kSteps <= tile.count; t += Turning::kSteps)
-        add_and_turn(turning, [&](int i) __attribute__((always_inline)) {
-          add_products<NH, NC>(tile.v[t + i] + at, p + t + i, a, b);
-          if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
-        });
+      for (; t < left && t + Turning::kSteps <= tile.count; t += Turning::kSteps) {
+        typename Turning::Unit unit;
+        add_and_turn<NH, NC, kAhead>(turning, tile.v + t, at, next, t, ahead, p + t, a, b, &unit);
+      }
     }
     for (; t < tile.count; ++t) {
       add_products<NH, NC>(tile.v[t] + at, p + t, a, b);
@@ -91,19 +90,18 @@ struct Weighing {
       add(o + i / NC * state.o_length + i % NC * Columns::kLength, a[i], b[i]);
   }
 
-  // Four tokens, a step of turning a unit before each.
-  template <class T, class AddToken>
-  [[gnu::always_inline]] static void add_and_turn(T* turning, const AddToken& add_token) {
-    static_assert(T::kSteps == 4, "written out");
-    typename Turned<V, E>::Unit unit;
-    turning->template step<0>(&unit);
-    add_token(0);
-    turning->template step<1>(&unit);
-    add_token(1);
-    turning->template step<2>(&unit);
-    add_token(2);
-    turning->template step<3>(&unit);
-    add_token(3);
+  // Four tokens from t on, of which v are the rows, a step of turning a unit before each.
+  template <int NH, int NC, bool kAhead, int i = 0, class T>
+  [[gnu::always_inline]] static void add_and_turn(T* turning, const unsigned char* const* v,
+                                                  int64_t at, const Tile* next, int t,
+                                                  int64_t ahead, const float* p, F* a, F* b,
+                                                  typename T::Unit* unit) {
+    constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
+    turning->template step<i>(unit);
+    add_products<NH, NC>(v[i] + at, p + i, a, b);
+    if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
+    if constexpr (i + 1 < T::kSteps)
+      add_and_turn<NH, NC, kAhead, i + 1>(turning, v, at, next, t, ahead, p, a, b, unit);
   }
 
   // Of a token's row and its weights, to a and b.
