@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t kInlineBytes = 256 * 1024;
 
 // Fewer items than this and the last ones would be waited for.
-constexpr int64_t kItemsPerThread = 4;
+constexpr int64_t kItemsPerThread = 2;
 
 constexpr int64_t kBadLength = -1;
 
