@@ -73,8 +73,10 @@ struct Body {
                            const KeyRows& upcoming, const Problem& problem) {
     if (tile.streams && block.heads <= kReadBound) next = nullptr;  // the processor does it
     score(state, block, tile, next, problem);
-    for (int h = 0; h < block.heads; ++h)
+    for (int h = 0; h < block.heads; ++h) {  // and the first rows of v nearer meanwhile
+      fetch(tile.v[h] + tile.v_at, problem.head_dim_v * static_cast<int64_t>(sizeof(E)));
       Softening<V, E>::soften(state, block, h, tile.count);
+    }
     constexpr int kMost = Weighing<V, E>::kMostHeads;
     Turning turning(upcoming, problem.head_dim, state.keys);
     for (int first = 0; first < block.heads; first += kMost, next = nullptr)

@@ -53,9 +53,10 @@ class Streaming {
   static constexpr int W = V::kWidth;
   static constexpr int kTokens = 8;  // weighed at once, for which o is loaded and stored once
 
-  static const E* row_of(const unsigned char* first, int64_t bytes) {
-    return reinterpret_cast<const E*>(first + bytes);
-  }
+  static constexpr int64_t kSize = sizeof(E);
+  static constexpr int64_t kAhead = 1024;  // bytes of each of kTokens streams
+
+  static const E* row_of(const unsigned char* bytes) { return reinterpret_cast<const E*>(bytes); }
 
   static void score(S& state, int64_t heads, const Tile& tile, float factor, int64_t dim) {
     constexpr int kSums = V::kAccumulators;
@@ -67,13 +68,22 @@ class Streaming {
 #pragma GCC unroll 16
         for (int i = 0; i < kSums; ++i) {
           const int64_t head = first + i < heads ? first + i : heads - 1;
-          const E* const k = row_of(tile.k[t], head * tile.k_head);
+          const E* const k = row_of(tile.k[t] + head * tile.k_head);
+          prefetch_next_page(k);
           sums[i / W][i % W] = product(state.q_row(head), k, dim);
         }
         for (int i = 0; i < kSums / W; ++i)
           V::store(state.p + t * kMostHeads + first + i * W,
                    V::mul(V::transpose_sum(sums[i]), scale));
       }
+  }
+
+  // With a row at the beginning of a page of memory, where the processor's own prefetchers begin
+  // anew.
+  static void prefetch_next_page(const E* k) {
+    constexpr int64_t kPage = 4096, kBeginning = 256;
+    if (reinterpret_cast<uintptr_t>(k) % kPage >= kBeginning) return;
+    prefetch(reinterpret_cast<const unsigned char*>(k), kPage, kPage + 2 * kCacheLine);
   }
 
   static F product(const typename P::Query* q, const E* k, int64_t dim) {
@@ -127,7 +137,9 @@ class Streaming {
         F b = begins ? V::zero() : V::load(state.tile + at + W);
 #pragma GCC unroll 8
         for (int i = 0; i < NT; ++i) {
-          const Columns v = Columns::load_at(row_of(tile.v[t + i], bytes), d, dim_v);
+          const unsigned char* const row = tile.v[t + i] + bytes;
+          const Columns v = Columns::load_at(row_of(row), d, dim_v);
+          prefetch(row + d * kSize, kAhead, kAhead + Columns::kLength * kSize);
           const F weight = V::broadcast(p + i * kMostHeads);
           a = V::fma(weight, v.a, a);
           b = V::fma(weight, v.b, b);

@@ -7,6 +7,9 @@
 namespace flashdec::cpu {
 namespace {
 
+// What is asked for that far ahead is there in time.
+constexpr int64_t kIdsOfALine = 64 / sizeof(int32_t);
+
 // Bytes from one key/value head's row to the next one's.
 int64_t head_step(const Launch& launch, const Strides& strides) {
   return strides.head * element_size(launch.plan.problem.aux_element);
@@ -52,7 +55,9 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
   for (int t = 0; t < tile->count; ++page, slot = 0) {
     int64_t block = item.sequence;
     if (problem.paged()) {
-      block = x.page_table[item.sequence * x.page_table_stride + page];
+      const int32_t* const id = x.page_table + item.sequence * x.page_table_stride + page;
+      __builtin_prefetch(id + kIdsOfALine);
+      block = *id;
       if (block < 0 || block >= problem.num_pages) return false;
     }
     const unsigned char* k = block_of(launch, x.k, x.k_strides, block, item.kv_head);

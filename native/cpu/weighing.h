@@ -56,17 +56,20 @@ struct Weighing {
   static void sweep(State<V, E>& state, const Block& heads, int first, const Tile& tile,
                     const Tile* next, Turning* turning, int64_t dim_v, int64_t* d) {
     for (; *d + NC * Columns::kLength <= dim_v; *d += NC * Columns::kLength)
-      columns<NH, NC, kAhead>(state, heads, first, tile, next, turning, *d);
+      columns<NH, NC, kAhead>(state, heads, first, tile, next, turning, *d, dim_v);
     if constexpr (NC > 1)
       sweep<NH, NC / 2, kAhead>(state, heads, first, tile, next, turning, dim_v, d);
   }
 
   template <int NH, int NC, bool kAhead>
   static void columns(State<V, E>& state, const Block& heads, int first, const Tile& tile,
-                      const Tile* next, Turning* turning, int64_t d) {
+                      const Tile* next, Turning* turning, int64_t d, int64_t dim_v) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     const int64_t from = d * static_cast<int64_t>(sizeof(E));
     const int64_t at = from + tile.v_at, ahead = from + (kAhead ? next->v_at : 0);
+    // With these columns the row's next ones go into the first cache, while there are any: loads
+    // that skip columns of row after row wait for the second cache each, behind what is prefetched.
+    const int64_t soon = d + 2 * NC * Columns::kLength <= dim_v ? at + kBytes : at;
     const float* const p = state.p_row(first);
     float* const o = state.o_row(heads.head + first) + d;
     F a[NH * NC], b[NH * NC];
@@ -78,10 +81,12 @@ struct Weighing {
       const int64_t left = turning->units() * Turning::kSteps;
       for (; t < left && t + Turning::kSteps <= tile.count; t += Turning::kSteps) {
         typename Turning::Unit unit;
-        add_and_turn<NH, NC, kAhead>(turning, tile.v + t, at, next, t, ahead, p + t, a, b, &unit);
+        add_and_turn<NH, NC, kAhead>(turning, tile.v + t, at, soon, next, t, ahead, p + t, a, b,
+                                     &unit);
       }
     }
     for (; t < tile.count; ++t) {
+      fetch(tile.v[t] + soon, kBytes);
       add_products<NH, NC>(tile.v[t] + at, p + t, a, b);
       if (kAhead) prefetch(next->v[token_ahead<NH>(t)] + ahead, 0, kBytes);
     }
@@ -93,15 +98,16 @@ struct Weighing {
   // Four tokens from t on, of which v are the rows, a step of turning a unit before each.
   template <int NH, int NC, bool kAhead, int i = 0, class T>
   [[gnu::always_inline]] static void add_and_turn(T* turning, const unsigned char* const* v,
-                                                  int64_t at, const Tile* next, int t,
+                                                  int64_t at, int64_t soon, const Tile* next, int t,
                                                   int64_t ahead, const float* p, F* a, F* b,
                                                   typename T::Unit* unit) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     turning->template step<i>(unit);
+    fetch(v[i] + soon, kBytes);
     add_products<NH, NC>(v[i] + at, p + i, a, b);
     if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
     if constexpr (i + 1 < T::kSteps)
-      add_and_turn<NH, NC, kAhead, i + 1>(turning, v, at, next, t, ahead, p, a, b, unit);
+      add_and_turn<NH, NC, kAhead, i + 1>(turning, v, at, soon, next, t, ahead, p, a, b, unit);
   }
 
   // Of a token's row and its weights, to a and b.
