@@ -73,8 +73,8 @@ struct Body {
                            const KeyRows& upcoming, const Problem& problem) {
     if (tile.streams && block.heads <= kReadBound) next = nullptr;  // the processor does it
     score(state, block, tile, next, problem);
-    for (int h = 0; h < block.heads; ++h) {  // and the first rows of v nearer meanwhile
-      fetch(tile.v[h] + tile.v_at, problem.head_dim_v * static_cast<int64_t>(sizeof(E)));
+    for (int h = 0; h < block.heads; ++h) {  // and v's first rows come near meanwhile
+      prefetch_near(tile.v[h] + tile.v_at, problem.head_dim_v * static_cast<int64_t>(sizeof(E)));
       Softening<V, E>::soften(state, block, h, tile.count);
     }
     constexpr int kMost = Weighing<V, E>::kMostHeads;

@@ -3,7 +3,8 @@
 // The rows of the next tile are asked for while this one is computed, a few lines between each
 // block of arithmetic: in one burst they would fill the queue of misses and stop the core, which is
 // done for a thread's first tile alone.  They go to the second cache, since rows of a cache with
-// tokens before heads share few sets of the first.
+// tokens before heads share few sets of the first; into that one go rows whose products are next.
+// What is asked for may lie beyond the end of a cache: that harms nothing.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ inline void prefetch(const unsigned char* row, int64_t begin, int64_t end) {
     __builtin_prefetch(row + begin, 0, 2);
 }
 
-// Into the first cache, for columns that are soon at work.
-inline void fetch(const unsigned char* row, int64_t bytes) {
+// Into the first cache.
+inline void prefetch_near(const unsigned char* row, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += kCacheLine)
     __builtin_prefetch(row + at, 0, 3);
 }

@@ -52,9 +52,8 @@ class Streaming {
   using Columns = Chunk<V, E>;
   static constexpr int W = V::kWidth;
   static constexpr int kTokens = 8;  // weighed at once, for which o is loaded and stored once
-
+  static constexpr int64_t kBytesAhead = 1024;  // of their rows, more than the processor follows
   static constexpr int64_t kSize = sizeof(E);
-  static constexpr int64_t kAhead = 1024;  // bytes of each of kTokens streams
 
   static const E* row_of(const unsigned char* bytes) { return reinterpret_cast<const E*>(bytes); }
 
@@ -78,8 +77,8 @@ class Streaming {
       }
   }
 
-  // With a row at the beginning of a page of memory, where the processor's own prefetchers begin
-  // anew.
+  // With a row at the beginning of a page of memory: the processor's own prefetchers begin anew
+  // with the next one.
   static void prefetch_next_page(const E* k) {
     constexpr int64_t kPage = 4096, kBeginning = 256;
     if (reinterpret_cast<uintptr_t>(k) % kPage >= kBeginning) return;
@@ -139,7 +138,7 @@ class Streaming {
         for (int i = 0; i < NT; ++i) {
           const unsigned char* const row = tile.v[t + i] + bytes;
           const Columns v = Columns::load_at(row_of(row), d, dim_v);
-          prefetch(row + d * kSize, kAhead, kAhead + Columns::kLength * kSize);
+          prefetch(row + d * kSize, kBytesAhead, kBytesAhead + Columns::kLength * kSize);
           const F weight = V::broadcast(p + i * kMostHeads);
           a = V::fma(weight, v.a, a);
           b = V::fma(weight, v.b, b);

@@ -7,7 +7,7 @@
 namespace flashdec::cpu {
 namespace {
 
-// What is asked for that far ahead is there in time.
+// Page ids are prefetched a line of memory ahead.
 constexpr int64_t kIdsOfALine = 64 / sizeof(int32_t);
 
 // Bytes from one key/value head's row to the next one's.

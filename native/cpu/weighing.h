@@ -86,7 +86,7 @@ struct Weighing {
       }
     }
     for (; t < tile.count; ++t) {
-      fetch(tile.v[t] + soon, kBytes);
+      prefetch_near(tile.v[t] + soon, kBytes);
       add_products<NH, NC>(tile.v[t] + at, p + t, a, b);
       if (kAhead) prefetch(next->v[token_ahead<NH>(t)] + ahead, 0, kBytes);
     }
@@ -103,7 +103,7 @@ struct Weighing {
                                                   typename T::Unit* unit) {
     constexpr int64_t kBytes = NC * Columns::kLength * static_cast<int64_t>(sizeof(E));
     turning->template step<i>(unit);
-    fetch(v[i] + soon, kBytes);
+    prefetch_near(v[i] + soon, kBytes);
     add_products<NH, NC>(v[i] + at, p + i, a, b);
     if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
     if constexpr (i + 1 < T::kSteps)
