@@ -78,8 +78,8 @@ def prepare_sglang(problem: Problem, threads: int) -> Run:
 
 def refuse_vllm(problem: Problem) -> str:
     """Say why vLLM's kernel does not take a problem."""
-    if problem.dtype is not DType.BFLOAT16:
-        return "measured in bfloat16"
+    if problem.dtype not in (DType.FLOAT16, DType.BFLOAT16):
+        return "measured in float16 and bfloat16"
     if problem.case.head_dim % 32:
         return "needs a head_dim that is a multiple of 32"
     if problem.layout != "bhsd":
