@@ -93,9 +93,6 @@ struct Body {
     const E* const q = static_cast<const E*>(query_row(launch, item.sequence, query_head));
     for (int64_t d = 0; d < dim; d += P::Key::kLength)
       P::keep_query(q, d, dim, state.q_row(head));
-    const size_t bytes = sizeof(float) * static_cast<size_t>(state.o_length);
-    for (float* const sums : state.sums_of(head).of)
-      std::memset(sums, 0, bytes);
     state.m[head] = -INFINITY;
     state.l[head] = {};
   }
@@ -153,6 +150,9 @@ struct Body {
   }
 
   static void load_queries(S& state, const Share& share) {
+    const size_t bytes = sizeof(float) * static_cast<size_t>(share.heads() * state.o_length);
+    for (float* const sums : state.sums_of(0).of)
+      std::memset(sums, 0, bytes);
     for (int64_t i = 0; i < share.heads(); ++i)
       load_query(state, i, share.launch, share.item, share.query_head(i));
     for (int64_t head = 0; head < share.heads(); head += share.count)
@@ -166,7 +166,7 @@ struct Body {
     using P = Products<V, E>;
     const int64_t length = round_up(dim, P::Key::kLength);
     if (count >= Turned<V, E>::kFewestHeads) {
-      into_pieces<kHeads, 1, 1>(state.q_row(head), count, length, state.q_length);
+      into_columns<kHeads>(state.q_row(head), count, length, state.q_length);
     } else if constexpr (P::kSideBySide != 0) {
       static_assert(P::kSideBySide == kScoreHeads && kHeads % kScoreHeads == 0, "see score");
       for (; count >= kScoreHeads; count -= kScoreHeads, head += kScoreHeads)
@@ -247,24 +247,35 @@ struct Body {
         prefetch(tile.v[t] + i * tile.v_head, 0, problem.head_dim_v * kSize);
   }
 
+  // Keys come near while the next tile is found, where that shows: a tile of short rows is done
+  // soon (docs/kernels.md has longer ones).
+  static void fetch_first_keys(const Tile& tile, const Problem& problem) {
+    const int64_t bytes = problem.head_dim * static_cast<int64_t>(sizeof(E));
+    if (bytes > 2 * kCacheLine) return;
+    for (int t = 0; t < 4; ++t)
+      prefetch_near(tile.k[t], bytes);
+  }
+
   // False if a page is outside the cache.  The first tile of what comes after is prefetched too.
   static bool attend_split(S& state, const Share& share, const WorkItem* after) {
     const Launch& launch = share.launch;
     const WorkItem& item = share.item;
+    TileWalk walk(launch, item);
     Tile tiles[2];
-    if (!find_tile(launch, item, item.begin, &tiles[0])) return false;
+    if (!walk.next(&tiles[0])) return false;
     const bool followed = tiles[0].streams && share.count <= kReadBound;
     if (item.cold && !followed && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
     Turning(keys_to_turn(share, tiles[0], 0), launch.plan.problem.head_dim, state.keys).finish();
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
-      if (!find_tile(launch, item, next, &tiles[current ^ 1])) return false;
+      fetch_first_keys(tiles[current], launch.plan.problem);
+      if (!walk.next(&tiles[current ^ 1])) return false;
       const Tile& beyond = tiles[current ^ 1];
       attend_tile(state, share, tiles[current], &beyond, keys_to_turn(share, beyond, 0));
       if ((next - item.begin) % (kFoldTiles * kTile) == 0) fold(state, share, tiles[current]);
     }
     Tile* const beyond = &tiles[current ^ 1];
-    const bool more = after != nullptr && find_tile(launch, *after, after->begin, beyond);
+    const bool more = after != nullptr && TileWalk(launch, *after).next(beyond);
     attend_tile(state, share, tiles[current], more ? beyond : nullptr, {});
     fold(state, share, tiles[current]);
     return true;

@@ -82,16 +82,40 @@ struct Widened {
 template <class V, class E>
 struct Products : Widened<V, E> {};
 
-// Rows of queries, `pitch` apart, into the first piece of each, kCopies times, the second, ...
+// Rows of queries, `pitch` apart, out of the way of what they become.
+template <int kMost, class T>
+struct RowsApart {
+  T of[kMost][kMaxRow];
+
+  RowsApart(const T* queries, int64_t rows, int64_t length, int64_t pitch) {
+    for (int64_t row = 0; row < rows; ++row)
+      std::memcpy(of[row], queries + row * pitch, sizeof(T) * static_cast<size_t>(length));
+  }
+};
+
+// Into the first piece of each row, kCopies times, the second, ...
 template <int kMost, int64_t kPiece, int kCopies, class T>
 void into_pieces(T* queries, int64_t rows, int64_t length, int64_t pitch) {
-  T apart[kMost * kMaxRow];
-  for (int64_t row = 0; row < rows; ++row)
-    std::memcpy(apart + row * length, queries + row * pitch,
-                sizeof(T) * static_cast<size_t>(length));
+  const RowsApart<kMost, T> apart(queries, rows, length, pitch);
   for (int64_t d = 0; d < length; d += kPiece)
     for (int64_t i = 0; i < rows * kCopies; ++i, queries += kPiece)
-      std::memcpy(queries, apart + i / kCopies * length + d, sizeof(T) * kPiece);
+      std::memcpy(queries, apart.of[i / kCopies] + d, sizeof(T) * kPiece);
+}
+
+// Into the first element of each row, the second, ...
+template <int kMost, class T>
+void into_columns(T* queries, int64_t rows, int64_t length, int64_t pitch) {
+  const RowsApart<kMost, T> apart(queries, rows, length, pitch);
+  if (rows == kMost) {  // no loop within the loop
+    for (int64_t d = 0; d < length; ++d)
+#pragma GCC unroll 8
+      for (int64_t row = 0; row < kMost; ++row)
+        *queries++ = apart.of[row][d];
+    return;
+  }
+  for (int64_t d = 0; d < length; ++d)
+    for (int64_t row = 0; row < rows; ++row)
+      *queries++ = apart.of[row][d];
 }
 
 }  // namespace

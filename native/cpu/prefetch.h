@@ -28,11 +28,11 @@ inline void prefetch_near(const unsigned char* row, int64_t bytes) {
     __builtin_prefetch(row + at, 0, 3);
 }
 
-// Which of the next tile's tokens is prefetched while `heads` query heads take token t.  Few heads
-// leave the processor's own prefetchers time to follow, so they go in order.
+// Which row of the next tile is prefetched while `heads` query heads take token t.  Few heads leave
+// the processor's own prefetchers time to follow, so rows go in order.
 template <int heads>
-int token_ahead(int t) {
-  return heads <= kReadBound ? t : kInTurn.of[t];
+int64_t row_ahead(const Tile& next, int64_t t) {
+  return heads <= kReadBound ? t : next.order->of[t];
 }
 
 // Rows one after the other, in the order of memory as far as they lie so, which is what the

@@ -67,11 +67,14 @@ void attend_kv_head(const Launch& launch, const WorkItem& item) {
   for (int64_t head = first; head < first + problem.group; ++head) {
     const E* q = static_cast<const E*>(query_row(launch, item.sequence, head));
     RunningState state;
-    Tile tile;
-    for (int64_t t = item.begin; t < item.end; ++t) {
-      if (!find_tile(launch, item, t, &tile)) return poison(launch, item);
-      const float score = scaled_score(problem, q, reinterpret_cast<const E*>(tile.k[0]));
-      add_token(problem, score, reinterpret_cast<const E*>(tile.v[0]), state);
+    TileWalk walk(launch, item);
+    while (!walk.at_end()) {
+      Tile tile;
+      if (!walk.next(&tile)) return poison(launch, item);
+      for (int t = 0; t < tile.count; ++t) {
+        const float score = scaled_score(problem, q, reinterpret_cast<const E*>(tile.k[t]));
+        add_token(problem, score, reinterpret_cast<const E*>(tile.v[t]), state);
+      }
     }
     store<E>(launch, item, head, state);
   }

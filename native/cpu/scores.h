@@ -66,7 +66,7 @@ struct Scores {
     for (int t = 0; t < NT; ++t) {
       const int token = kTile % NT == 0 || t0 + t < kTile ? t0 + t : static_cast<int>(kTile) - 1;
       rows.k[t] = reinterpret_cast<const E*>(tile.k[token] + tile.k_at);
-      if (kAhead) rows.ahead[t] = ahead->k[token_ahead<NH>(token)] + ahead->k_at;
+      if (kAhead) rows.ahead[t] = ahead->k[row_ahead<NH>(*ahead, token)] + ahead->k_at;
     }
     return rows;
   }

@@ -23,48 +23,91 @@ int64_t token_step(const Launch& launch, const Strides& strides) {
   return tokens > 1 ? strides.token * element_size(problem.aux_element) : 0;
 }
 
-const unsigned char* block_of(const Launch& launch, const void* cache, const Strides& strides,
-                              int64_t block, int64_t kv_head) {
-  const int64_t offset = block * strides.batch + kv_head * strides.head;
-  return static_cast<const unsigned char*>(cache) +
-         offset * element_size(launch.plan.problem.aux_element);
+// Bytes from one sequence or page to the next, or of a single one, whose stride may be anything, 0.
+int64_t block_step(const Launch& launch, const Strides& strides) {
+  const Problem& problem = launch.plan.problem;
+  const int64_t blocks = problem.paged() ? problem.num_pages : problem.batch;
+  return blocks > 1 ? strides.batch * element_size(problem.aux_element) : 0;
 }
 
-}  // namespace
-
-bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* tile) {
+TileShape shape_of(const Launch& launch, const WorkItem& item) {
   const Problem& problem = launch.plan.problem;
   const Operands& x = launch.operands;
   const int64_t k_step = token_step(launch, x.k_strides);
   const int64_t v_step = token_step(launch, x.v_strides);
-  const int64_t page_size = problem.paged() ? problem.page_size : INT64_MAX;
-  tile->count = static_cast<int>(std::min(item.end - begin, kTile));
   const int64_t size = element_size(problem.aux_element);
-  tile->k_is_dense = k_step < 2 * problem.head_dim * size;
-  tile->streams = !problem.paged() && tile->k_is_dense && v_step < 2 * problem.head_dim_v * size;
-  tile->k_at = tile->v_at = 0;
   const bool several = item.kv_heads > 1;  // the stride of a single head may be anything
-  tile->k_head = several ? head_step(launch, x.k_strides) : 0;
-  tile->v_head = several ? head_step(launch, x.v_strides) : 0;
-  tile->heads_stream = several && tile->k_head < 2 * problem.head_dim * size &&
-                       tile->v_head < 2 * problem.head_dim_v * size &&
-                       k_step < 2 * item.kv_heads * tile->k_head &&
-                       v_step < 2 * item.kv_heads * tile->v_head;
-  int64_t page = begin / page_size;
-  int64_t slot = begin % page_size;
-  for (int t = 0; t < tile->count; ++page, slot = 0) {
-    int64_t block = item.sequence;
-    if (problem.paged()) {
-      const int32_t* const id = x.page_table + item.sequence * x.page_table_stride + page;
-      __builtin_prefetch(id + kIdsOfALine);
-      block = *id;
-      if (block < 0 || block >= problem.num_pages) return false;
-    }
-    const unsigned char* k = block_of(launch, x.k, x.k_strides, block, item.kv_head);
-    const unsigned char* v = block_of(launch, x.v, x.v_strides, block, item.kv_head);
-    for (; t < tile->count && slot < page_size; ++t, ++slot) {
-      tile->k[t] = k + slot * k_step;
-      tile->v[t] = v + slot * v_step;
+  TileShape shape;
+  shape.k_is_dense = k_step < 2 * problem.head_dim * size;
+  shape.streams = !problem.paged() && shape.k_is_dense && v_step < 2 * problem.head_dim_v * size;
+  shape.k_head = several ? head_step(launch, x.k_strides) : 0;
+  shape.v_head = several ? head_step(launch, x.v_strides) : 0;
+  shape.heads_stream = several && shape.k_head < 2 * problem.head_dim * size &&
+                       shape.v_head < 2 * problem.head_dim_v * size &&
+                       k_step < 2 * item.kv_heads * shape.k_head &&
+                       v_step < 2 * item.kv_heads * shape.v_head;
+  return shape;
+}
+
+}  // namespace
+
+EvenRows::EvenRows(int64_t step) {
+  for (int i = 0; i < kRun; ++i)
+    from_first_[i] = i * step;
+}
+
+void EvenRows::find(const unsigned char* first, int64_t n, const unsigned char** rows) const {
+  for (int64_t i = 0; i < n; i += kRun, first += kRun * step())
+    for (int64_t j = 0; j < kRun; ++j)
+      rows[i + j] = first + from_first_[j];
+}
+
+TileWalk::Side::Side(const Launch& launch, const WorkItem& item, const void* base,
+                     const Strides& strides)
+    : cache(static_cast<const unsigned char*>(base) +
+            item.kv_head * strides.head * element_size(launch.plan.problem.aux_element)),
+      block(block_step(launch, strides)),
+      tokens(token_step(launch, strides)) {}
+
+TileWalk::TileWalk(const Launch& launch, const WorkItem& item)
+    : shape_(shape_of(launch, item)),
+      k_(launch, item, launch.operands.k, launch.operands.k_strides),
+      v_(launch, item, launch.operands.v, launch.operands.v_strides),
+      page_ids_(nullptr),
+      num_pages_(launch.plan.problem.num_pages),
+      block_(item.sequence),
+      block_size_(INT64_MAX),
+      slot_(item.begin),
+      left_(item.end - item.begin) {
+  if (!launch.plan.problem.paged()) return;
+  const Operands& x = launch.operands;
+  block_size_ = launch.plan.problem.page_size;
+  slot_ = item.begin % block_size_;
+  page_ids_ = x.page_table + item.sequence * x.page_table_stride + item.begin / block_size_;
+}
+
+bool TileWalk::find_page() {
+  __builtin_prefetch(page_ids_ + kIdsOfALine);
+  block_ = *page_ids_;
+  return block_ >= 0 && block_ < num_pages_;
+}
+
+bool TileWalk::next(Tile* tile) {
+  static_cast<TileShape&>(*tile) = shape_;
+  tile->count = static_cast<int>(std::min(left_, kTile));
+  tile->k_at = tile->v_at = 0;
+  tile->order = &kInTurn;
+  left_ -= tile->count;
+  for (int64_t t = 0; t < tile->count;) {
+    if (page_ids_ != nullptr && !find_page()) return false;
+    const int64_t n = std::min(tile->count - t, block_size_ - slot_);
+    k_.tokens.find(k_.cache + block_ * k_.block + slot_ * k_.tokens.step(), n, tile->k + t);
+    v_.tokens.find(v_.cache + block_ * v_.block + slot_ * v_.tokens.step(), n, tile->v + t);
+    t += n;
+    slot_ += n;
+    if (slot_ == block_size_) {
+      slot_ = 0;
+      ++page_ids_;
     }
   }
   std::fill(tile->k + tile->count, tile->k + kTile, tile->k[tile->count - 1]);
@@ -73,16 +116,15 @@ bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* 
 }
 
 void share_tile(const WorkItem& item, const Tile& next, int64_t index, Tile* share) {
+  const EvenRows k(next.k_head), v(next.v_head);
   int64_t token = index * kTile / item.kv_heads;
   int64_t head = index * kTile % item.kv_heads;
   share->count = next.count;
-  for (int i = 0; i < kTile; ++i) {
-    const int t = kInTurn.of[i];
-    share->k[t] = next.k[token] + head * next.k_head;
-    share->v[t] = next.v[token] + head * next.v_head;
-    const int64_t wraps = ++head == item.kv_heads;  // no branch, which would be mispredicted
-    token += wraps;
-    head &= wraps - 1;
+  share->order = &kInOrder;
+  for (int64_t t = 0, n; t < kTile; t += n, ++token, head = 0) {
+    n = std::min(item.kv_heads - head, kTile - t);
+    k.find(next.k[token] + head * next.k_head, n, share->k + t);
+    v.find(next.v[token] + head * next.v_head, n, share->v + t);
   }
 }
 

@@ -5,37 +5,95 @@
 
 namespace flashdec::cpu {
 
-// Tokens of one sequence and the rows of one of its key/value heads.  Past the end: the last
-// token's rows again.
-struct Tile {
-  int count;               // tokens
-  bool k_is_dense;         // the rows of k follow each other, in a page at least
-  bool streams;            // the rows of k, and those of v, do so from tile to tile
-  bool heads_stream;       // the rows of all the item's heads do so, in a page at least
-  int64_t k_head, v_head;  // bytes from one of them to the next; 0 where there is one
-  int64_t k_at, v_at;      // bytes from the rows below to those of the head at work
-  const unsigned char* k[kTile];
-  const unsigned char* v[kTile];
-};
-
-// The tile that begins at token `begin`, of the item's first key/value head; false if a page id is
-// outside the cache.
-bool find_tile(const Launch& launch, const WorkItem& item, int64_t begin, Tile* tile);
-
-// The order in which a tile's tokens are prefetched: those of both halves in turn.  Where the
-// halves are in different pages, the processor's walks of the page tables overlap.
-struct TokenOrder {
+// An order in which a tile's rows are prefetched.
+struct RowOrder {
   uint8_t of[kTile];
 };
 
-constexpr TokenOrder halves_in_turn() {
-  TokenOrder order = {};
+constexpr RowOrder as_they_are() {
+  RowOrder order = {};
+  for (int t = 0; t < kTile; ++t)
+    order.of[t] = static_cast<uint8_t>(t);
+  return order;
+}
+
+// Those of both halves in turn.  Where the halves are in different pages, the processor's walks of
+// the page tables overlap.
+constexpr RowOrder halves_in_turn() {
+  RowOrder order = {};
   for (int t = 0; t < kTile; ++t)
     order.of[t] = static_cast<uint8_t>(t / 2 + t % 2 * (kTile / 2));
   return order;
 }
 
-constexpr TokenOrder kInTurn = halves_in_turn();
+constexpr RowOrder kInOrder = as_they_are();
+constexpr RowOrder kInTurn = halves_in_turn();
+
+// What the tiles of an item have in common.
+struct TileShape {
+  bool k_is_dense;         // the rows of k follow each other, in a page at least
+  bool streams;            // the rows of k, and those of v, do so from tile to tile
+  bool heads_stream;       // the rows of all the item's heads do so, in a page at least
+  int64_t k_head, v_head;  // bytes from one of them to the next; 0 where there is one
+};
+
+// Rows as many bytes apart each, found kRun at a time, which makes vector instructions of it.
+class EvenRows {
+ public:
+  static constexpr int kRun = 8;
+
+  explicit EvenRows(int64_t step);
+
+  // n rows from `first` on, and what would come after them up to the end of a run.
+  void find(const unsigned char* first, int64_t n, const unsigned char** rows) const;
+
+  int64_t step() const { return from_first_[1]; }
+
+ private:
+  int64_t from_first_[kRun];  // of a run
+};
+
+// Tokens of one sequence and the rows of one of its key/value heads.  Past the end: the last
+// token's rows again.
+struct Tile : TileShape {
+  int count;              // tokens
+  int64_t k_at, v_at;     // bytes from the rows below to those of the head at work
+  const RowOrder* order;  // in which they are prefetched
+  const unsigned char* k[kTile + EvenRows::kRun];  // whose last run may pass the end
+  const unsigned char* v[kTile + EvenRows::kRun];
+};
+
+// The tiles of an item, one after the other, of its first key/value head.
+class TileWalk {
+ public:
+  TileWalk(const Launch& launch, const WorkItem& item);
+
+  bool at_end() const { return left_ <= 0; }
+
+  // The next one; false if a page id is outside the cache.
+  bool next(Tile* tile);
+
+ private:
+  // The rows of k, or those of v.
+  struct Side {
+    const unsigned char* cache;  // from the item's first head on
+    int64_t block;               // bytes from one sequence or page to the next
+    EvenRows tokens;
+
+    Side(const Launch& launch, const WorkItem& item, const void* base, const Strides& strides);
+  };
+
+  bool find_page();
+
+  TileShape shape_;
+  Side k_, v_;
+  const int32_t* page_ids_;  // from the page on that the next token is in; null: not paged
+  int64_t num_pages_;
+  int64_t block_;       // the latest page, or the sequence
+  int64_t block_size_;  // tokens
+  int64_t slot_;        // the next token's
+  int64_t left_;        // tokens
+};
 
 // What to prefetch while key/value head `index` of the item is at work: its share of the next
 // tile's rows, which are then prefetched in the order in which they lie in memory, token by token

@@ -88,7 +88,7 @@ struct Weighing {
     for (; t < tile.count; ++t) {
       prefetch_near(tile.v[t] + soon, kBytes);
       add_products<NH, NC>(tile.v[t] + at, p + t, a, b);
-      if (kAhead) prefetch(next->v[token_ahead<NH>(t)] + ahead, 0, kBytes);
+      if (kAhead) prefetch(next->v[row_ahead<NH>(*next, t)] + ahead, 0, kBytes);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < NH * NC; ++i)
@@ -105,7 +105,7 @@ struct Weighing {
     turning->template step<i>(unit);
     prefetch_near(v[i] + soon, kBytes);
     add_products<NH, NC>(v[i] + at, p + i, a, b);
-    if (kAhead) prefetch(next->v[token_ahead<NH>(t + i)] + ahead, 0, kBytes);
+    if (kAhead) prefetch(next->v[row_ahead<NH>(*next, t + i)] + ahead, 0, kBytes);
     if constexpr (i + 1 < T::kSteps)
       add_and_turn<NH, NC, kAhead, i + 1>(turning, v, at, soon, next, t, ahead, p, a, b, unit);
   }
