@@ -247,11 +247,27 @@ struct Body {
         prefetch(tile.v[t] + i * tile.v_head, 0, problem.head_dim_v * kSize);
   }
 
+  // The walk's next tile, after `tile`; by vectors of this instruction set, where rows just go on.
+  static bool find_next(TileWalk& walk, const Tile& tile, Tile* next) {
+    if (!walk.pass_follower()) return walk.next(next);
+    const int64_t k_bytes = kTile * (tile.k[1] - tile.k[0]);
+    const int64_t v_bytes = kTile * (tile.v[1] - tile.v[0]);
+    *static_cast<TileShape*>(next) = tile;
+    next->count = tile.count;
+    next->k_at = next->v_at = 0;
+    next->order = tile.order;
+    for (int t = 0; t < kTile; ++t)
+      next->k[t] = tile.k[t] + k_bytes;
+    for (int t = 0; t < kTile; ++t)
+      next->v[t] = tile.v[t] + v_bytes;
+    return true;
+  }
+
   // Keys come near while the next tile is found, where that shows: a tile of short rows is done
-  // soon (docs/kernels.md has longer ones).
-  static void fetch_first_keys(const Tile& tile, const Problem& problem) {
-    const int64_t bytes = problem.head_dim * static_cast<int64_t>(sizeof(E));
-    if (bytes > 2 * kCacheLine) return;
+  // soon (docs/kernels.md has longer ones).  Turned keys are there.
+  static void fetch_first_keys(const Share& share, const Tile& tile) {
+    const int64_t bytes = share.launch.plan.problem.head_dim * static_cast<int64_t>(sizeof(E));
+    if (bytes > 2 * kCacheLine || share.count >= Turned<V, E>::kFewestHeads) return;
     for (int t = 0; t < 4; ++t)
       prefetch_near(tile.k[t], bytes);
   }
@@ -268,8 +284,8 @@ struct Body {
     Turning(keys_to_turn(share, tiles[0], 0), launch.plan.problem.head_dim, state.keys).finish();
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
-      fetch_first_keys(tiles[current], launch.plan.problem);
-      if (!walk.next(&tiles[current ^ 1])) return false;
+      fetch_first_keys(share, tiles[current]);
+      if (!find_next(walk, tiles[current], &tiles[current ^ 1])) return false;
       const Tile& beyond = tiles[current ^ 1];
       attend_tile(state, share, tiles[current], &beyond, keys_to_turn(share, beyond, 0));
       if ((next - item.begin) % (kFoldTiles * kTile) == 0) fold(state, share, tiles[current]);

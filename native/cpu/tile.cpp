@@ -23,11 +23,12 @@ int64_t token_step(const Launch& launch, const Strides& strides) {
   return tokens > 1 ? strides.token * element_size(problem.aux_element) : 0;
 }
 
-// Bytes from one sequence or page to the next, or of a single one, whose stride may be anything, 0.
-int64_t block_step(const Launch& launch, const Strides& strides) {
+// Bytes from one page to the next or, without pages, from one sequence to the next.  The stride of
+// a single one may be anything, too.
+int64_t page_step(const Launch& launch, const Strides& strides) {
   const Problem& problem = launch.plan.problem;
-  const int64_t blocks = problem.paged() ? problem.num_pages : problem.batch;
-  return blocks > 1 ? strides.batch * element_size(problem.aux_element) : 0;
+  const int64_t pages = problem.paged() ? problem.num_pages : problem.batch;
+  return pages > 1 ? strides.batch * element_size(problem.aux_element) : 0;
 }
 
 TileShape shape_of(const Launch& launch, const WorkItem& item) {
@@ -52,21 +53,22 @@ TileShape shape_of(const Launch& launch, const WorkItem& item) {
 }  // namespace
 
 EvenRows::EvenRows(int64_t step) {
-  for (int i = 0; i < kRun; ++i)
-    from_first_[i] = i * step;
+  for (uint64_t i = 0; i < kRun; ++i)
+    from_first_[i] = i * static_cast<uint64_t>(step);
 }
 
 void EvenRows::find(const unsigned char* first, int64_t n, const unsigned char** rows) const {
-  for (int64_t i = 0; i < n; i += kRun, first += kRun * step())
+  auto run = reinterpret_cast<uintptr_t>(first);  // what is no row may be at any address
+  for (int64_t i = 0; i < n; i += kRun, run += kRun * from_first_[1])
     for (int64_t j = 0; j < kRun; ++j)
-      rows[i + j] = first + from_first_[j];
+      rows[i + j] = reinterpret_cast<const unsigned char*>(run + from_first_[j]);
 }
 
 TileWalk::Side::Side(const Launch& launch, const WorkItem& item, const void* base,
                      const Strides& strides)
     : cache(static_cast<const unsigned char*>(base) +
             item.kv_head * strides.head * element_size(launch.plan.problem.aux_element)),
-      block(block_step(launch, strides)),
+      page_step(cpu::page_step(launch, strides)),
       tokens(token_step(launch, strides)) {}
 
 TileWalk::TileWalk(const Launch& launch, const WorkItem& item)
@@ -75,21 +77,21 @@ TileWalk::TileWalk(const Launch& launch, const WorkItem& item)
       v_(launch, item, launch.operands.v, launch.operands.v_strides),
       page_ids_(nullptr),
       num_pages_(launch.plan.problem.num_pages),
-      block_(item.sequence),
-      block_size_(INT64_MAX),
+      page_(item.sequence),
+      page_size_(INT64_MAX),
       slot_(item.begin),
       left_(item.end - item.begin) {
   if (!launch.plan.problem.paged()) return;
   const Operands& x = launch.operands;
-  block_size_ = launch.plan.problem.page_size;
-  slot_ = item.begin % block_size_;
-  page_ids_ = x.page_table + item.sequence * x.page_table_stride + item.begin / block_size_;
+  page_size_ = launch.plan.problem.page_size;
+  slot_ = item.begin % page_size_;
+  page_ids_ = x.page_table + item.sequence * x.page_table_stride + item.begin / page_size_;
 }
 
 bool TileWalk::find_page() {
   __builtin_prefetch(page_ids_ + kIdsOfALine);
-  block_ = *page_ids_;
-  return block_ >= 0 && block_ < num_pages_;
+  page_ = *page_ids_;
+  return page_ >= 0 && page_ < num_pages_;
 }
 
 bool TileWalk::next(Tile* tile) {
@@ -100,18 +102,25 @@ bool TileWalk::next(Tile* tile) {
   left_ -= tile->count;
   for (int64_t t = 0; t < tile->count;) {
     if (page_ids_ != nullptr && !find_page()) return false;
-    const int64_t n = std::min(tile->count - t, block_size_ - slot_);
-    k_.tokens.find(k_.cache + block_ * k_.block + slot_ * k_.tokens.step(), n, tile->k + t);
-    v_.tokens.find(v_.cache + block_ * v_.block + slot_ * v_.tokens.step(), n, tile->v + t);
+    const int64_t n = std::min(tile->count - t, page_size_ - slot_);
+    k_.tokens.find(k_.cache + page_ * k_.page_step + slot_ * k_.tokens.step(), n, tile->k + t);
+    v_.tokens.find(v_.cache + page_ * v_.page_step + slot_ * v_.tokens.step(), n, tile->v + t);
     t += n;
     slot_ += n;
-    if (slot_ == block_size_) {
+    if (slot_ == page_size_) {
       slot_ = 0;
       ++page_ids_;
     }
   }
   std::fill(tile->k + tile->count, tile->k + kTile, tile->k[tile->count - 1]);
   std::fill(tile->v + tile->count, tile->v + kTile, tile->v[tile->count - 1]);
+  return true;
+}
+
+bool TileWalk::pass_follower() {
+  if (page_ids_ != nullptr || left_ < kTile) return false;
+  slot_ += kTile;
+  left_ -= kTile;
   return true;
 }
 

@@ -1,4 +1,5 @@
-// Where the k and v rows of a tile of tokens are.  Not inline: see core/inline.h.
+// Where the k and v rows of a tile of tokens are.  What instruction sets call is not inline: see
+// core/inline.h.
 #pragma once
 
 #include "cpu/backend.h"
@@ -44,17 +45,17 @@ class EvenRows {
 
   explicit EvenRows(int64_t step);
 
-  // n rows from `first` on, and what would come after them up to the end of a run.
+  // n rows from `first` on, and then what is no row, up to the end of a run.
   void find(const unsigned char* first, int64_t n, const unsigned char** rows) const;
 
-  int64_t step() const { return from_first_[1]; }
+  int64_t step() const { return static_cast<int64_t>(from_first_[1]); }
 
  private:
-  int64_t from_first_[kRun];  // of a run
+  uint64_t from_first_[kRun];  // of a run
 };
 
-// Tokens of one sequence and the rows of one of its key/value heads.  Past the end: the last
-// token's rows again.
+// Tokens of one sequence and the rows of one of its key/value heads.  Past the end, up to kTile:
+// the last token's rows again.
 struct Tile : TileShape {
   int count;              // tokens
   int64_t k_at, v_at;     // bytes from the rows below to those of the head at work
@@ -73,11 +74,15 @@ class TileWalk {
   // The next one; false if a page id is outside the cache.
   bool next(Tile* tile);
 
+  // Passes the next one by and returns true, if it is whole and its rows follow those of the one
+  // before as these follow each other: without pages.
+  bool pass_follower();
+
  private:
   // The rows of k, or those of v.
   struct Side {
     const unsigned char* cache;  // from the item's first head on
-    int64_t block;               // bytes from one sequence or page to the next
+    int64_t page_step;           // bytes from one page to the next; without pages, of sequences
     EvenRows tokens;
 
     Side(const Launch& launch, const WorkItem& item, const void* base, const Strides& strides);
@@ -89,10 +94,10 @@ class TileWalk {
   Side k_, v_;
   const int32_t* page_ids_;  // from the page on that the next token is in; null: not paged
   int64_t num_pages_;
-  int64_t block_;       // the latest page, or the sequence
-  int64_t block_size_;  // tokens
-  int64_t slot_;        // the next token's
-  int64_t left_;        // tokens
+  int64_t page_;       // the latest; without pages, the sequence
+  int64_t page_size_;  // tokens
+  int64_t slot_;       // the next token's, in its page
+  int64_t left_;       // tokens
 };
 
 // What to prefetch while key/value head `index` of the item is at work: its share of the next
