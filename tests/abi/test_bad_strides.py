@@ -49,6 +49,14 @@ def test_far_stride_is_accepted(name: str) -> None:
     assert scene.can_implement() == 0, last_error()
 
 
+@pytest.mark.parametrize("name", ["k_stride_token", "v_stride_token"])
+def test_far_tokens_that_are_not_there_have_no_address(name: str) -> None:
+    """Where they would be may be more than can be counted: seen by the sanitizer."""
+    scene = Scene(more=SMALL)
+    scene.arrays["kv_len"][...] = 1
+    check_accepted(scene, {name: 2**58})
+
+
 def test_reach_is_counted_over_all_axes() -> None:
     scene = Scene(more=SMALL)
     fields = {"k_stride_batch": 2**59, "k_stride_head": 2**59}
