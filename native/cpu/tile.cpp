@@ -103,8 +103,8 @@ bool TileWalk::next(Tile* tile) {
   for (int64_t t = 0; t < tile->count;) {
     if (page_ids_ != nullptr && !find_page()) return false;
     const int64_t n = std::min(tile->count - t, page_size_ - slot_);
-    k_.tokens.find(k_.cache + page_ * k_.page_step + slot_ * k_.tokens.step(), n, tile->k + t);
-    v_.tokens.find(v_.cache + page_ * v_.page_step + slot_ * v_.tokens.step(), n, tile->v + t);
+    k_.find(page_, slot_, n, tile->k + t);
+    v_.find(page_, slot_, n, tile->v + t);
     t += n;
     slot_ += n;
     if (slot_ == page_size_) {

@@ -86,6 +86,10 @@ class TileWalk {
     EvenRows tokens;
 
     Side(const Launch& launch, const WorkItem& item, const void* base, const Strides& strides);
+    // Of n tokens from `slot` of a page on.
+    void find(int64_t page, int64_t slot, int64_t n, const unsigned char** rows) const {
+      tokens.find(cache + page * page_step + slot * tokens.step(), n, rows);
+    }
   };
 
   bool find_page();

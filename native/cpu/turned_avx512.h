@@ -72,8 +72,8 @@ struct Turned<V, F16> {
     static constexpr int64_t kColumns = 16;
     static constexpr int kQuad = 4;  // tokens
     static constexpr int kGroups = kTile / (2 * kQuad);
-    static constexpr int kOrder[kGroups] = {0, 16, 8,
-                                            24};  // as they arrive from pages: see kInTurn
+    // As they arrive from pages: see kInTurn.
+    static constexpr int kOrder[kGroups] = {0, 16, 8, 24};
 
     void begin_group() {
       from_ = rows_.tile->k + kOrder[group_];
