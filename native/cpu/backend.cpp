@@ -1,11 +1,12 @@
 // From one call to work items on threads.
 //
-// Item i is split i % S of the i / S-th span of key/value heads, counted over the sequences.  Where
-// the splits begin depends on the plan alone, and heads do not touch each other, so the bits depend
-// neither on the spans nor on who computes an item.
+// Item i is run i % R of splits of the i / R-th span of key/value heads, counted over the
+// sequences.  Where the splits begin depends on the plan alone, and heads do not touch each other,
+// so the bits depend neither on the runs and spans nor on who computes an item.
 
 #include "cpu/backend.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/plan.h"
@@ -21,6 +22,9 @@ constexpr int64_t kInlineBytes = 256 * 1024;
 
 // Fewer items than this and the last ones would be waited for.
 constexpr int64_t kItemsPerThread = 2;
+
+// With as many it is not for long.
+constexpr int64_t kEvenItemsPerThread = 16;
 
 constexpr int64_t kBadLength = -1;
 
@@ -47,6 +51,8 @@ struct Job {
   Steps steps;
   int64_t span;   // key/value heads in an item
   int64_t spans;  // of a sequence
+  int64_t run;    // splits in an item
+  int64_t runs;   // of a span
   int64_t items;
 };
 
@@ -55,8 +61,8 @@ bool find_item(const Job& job, int64_t index, WorkItem* item, int64_t* len) {
   if (index >= job.items) return false;
   const Problem& problem = job.launch.plan.problem;
   const Schedule& schedule = job.launch.plan.schedule;
-  const int64_t unit = index / schedule.max_splits;
-  item->split = index % schedule.max_splits;
+  const int64_t unit = index / job.runs;
+  item->split = index % job.runs * job.run;
   item->sequence = unit / job.spans;
   item->kv_head = unit % job.spans * job.span;
   const int64_t left = problem.kv_heads - item->kv_head;
@@ -65,8 +71,9 @@ bool find_item(const Job& job, int64_t index, WorkItem* item, int64_t* len) {
   if (*len <= 0) return false;
   const int64_t length = split_length(schedule, *len);
   item->begin = item->split * length;
-  item->end = *len - item->begin < length ? *len : item->begin + length;
-  item->whole = *len <= length;
+  item->end = *len - item->begin < job.run * length ? *len : item->begin + job.run * length;
+  item->split_length = length;
+  item->whole = *len <= job.run * length;
   return item->begin < *len;
 }
 
@@ -87,16 +94,28 @@ void do_combine(const void* context, int64_t index, int64_t) {
   const Job& job = *static_cast<const Job*>(context);
   const Launch& launch = job.launch;
   const int64_t sequence = index / launch.plan.problem.q_heads;
+  const int64_t head = index % launch.plan.problem.q_heads;
   const int64_t len = length_of(launch, sequence);
   const int64_t splits = len > 0 ? live_splits(launch.plan.schedule, len) : 0;
-  if (splits > 1) job.steps.combine(launch, sequence, index % launch.plan.problem.q_heads, splits);
+  if (splits > job.run) job.steps.combine(launch, sequence, head, splits);
 }
 
-int64_t bytes_to_read(const Launch& launch) {
-  const Problem& problem = launch.plan.problem;
-  int64_t tokens = 0;
-  for (int64_t b = 0; b < problem.batch && tokens < kInlineBytes; ++b)
-    tokens += length_of(launch, b) > 0 ? length_of(launch, b) : 0;
+// What the sequences have, all together.
+struct Extent {
+  int64_t tokens, splits;
+};
+
+Extent extent_of(const Launch& launch) {
+  Extent extent = {};
+  for (int64_t b = 0; b < launch.plan.problem.batch; ++b) {
+    const int64_t len = std::max<int64_t>(length_of(launch, b), 0);
+    extent.tokens += len;
+    extent.splits += live_splits(launch.plan.schedule, len);
+  }
+  return extent;
+}
+
+int64_t bytes_to_read(const Problem& problem, int64_t tokens) {
   return tokens * problem.kv_heads * (problem.head_dim + problem.head_dim_v) *
          element_size(problem.aux_element);
 }
@@ -121,6 +140,18 @@ int64_t choose_span(const Launch& launch, uint32_t threads) {
   return span > 1 ? span : 1;
 }
 
+// Splits that an item goes along: it loads its queries once for all of them, keys of the next one
+// are at hand, and if they are all of a sequence they need no combine; but not so many that threads
+// would wait for each other.  Where the query heads are taken some at a time, each time along all
+// tokens of the item, these are to be near still.
+int64_t choose_run(const Launch& launch, uint32_t threads, int64_t splits) {
+  const Problem& problem = launch.plan.problem;
+  const int64_t most = launch.plan.schedule.max_splits;
+  if (problem.group > most_heads(problem)) return 1;
+  if (threads == 1) return most;
+  return std::clamp<int64_t>(splits / (kEvenItemsPerThread * threads), 1, most);
+}
+
 }  // namespace
 
 int64_t most_heads(const Problem& problem) {
@@ -132,14 +163,17 @@ void run(const Launch& launch, Steps steps) {
   const Plan& plan = launch.plan;
   const Problem& problem = plan.problem;
   if (plan.check_contents) validate_contents(problem, launch.operands);
-  const uint32_t threads = bytes_to_read(launch) < kInlineBytes ? 1 : plan.num_threads;
+  const Extent extent = extent_of(launch);
+  const bool is_small = bytes_to_read(problem, extent.tokens) < kInlineBytes;
+  const uint32_t threads = is_small ? 1 : plan.num_threads;
   const int64_t span = choose_span(launch, threads);
   const int64_t spans = ceil_div(problem.kv_heads, span);
-  const int64_t items = problem.batch * spans * plan.schedule.max_splits;
-  const Job job = {launch, steps, span, spans, items};
+  const int64_t run = choose_run(launch, threads, extent.splits * spans);
+  const int64_t runs = ceil_div(plan.schedule.max_splits, run);
+  const int64_t items = problem.batch * spans * runs;
+  const Job job = {launch, steps, span, spans, run, runs, items};
   parallel_for(threads, items, do_item, &job);
-  if (plan.schedule.max_splits > 1)
-    parallel_for(threads, problem.batch * problem.q_heads, do_combine, &job);
+  if (runs > 1) parallel_for(threads, problem.batch * problem.q_heads, do_combine, &job);
 }
 
 }  // namespace flashdec::cpu

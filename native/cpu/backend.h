@@ -15,17 +15,23 @@ constexpr int64_t kMostElements = kMostHeads * 128;  // of their rows
 // How many of them rows of such head_dims leave room for on the stack of a thread.
 int64_t most_heads(const Problem& problem);
 
-// A unit of work: the query heads of some key/value heads against one split of one sequence.
+// A unit of work: the query heads of some key/value heads against some splits of one sequence,
+// which follow each other.
 struct WorkItem {
   int64_t sequence;
   int64_t kv_head;   // the first
   int64_t kv_heads;  // how many; more than one where their rows lie side by side
   int64_t begin;     // tokens
   int64_t end;
-  int64_t split;
-  bool cold;   // maybe nobody has prefetched its first tile
-  bool whole;  // the only split of its sequence: write the outputs, not a partial result
+  int64_t split;         // the first
+  int64_t split_length;  // tokens in each but the last of a sequence
+  bool cold;             // maybe nobody has prefetched its first tile
+  bool whole;            // all splits of its sequence: write the outputs, not partial results
 };
+
+FLASHDEC_INLINE int64_t splits_of(const WorkItem& item) {
+  return ceil_div(item.end - item.begin, item.split_length);
+}
 
 // What differs between the CPU kernels.
 struct Steps {

@@ -24,6 +24,7 @@ namespace {
 
 template <class V, class E>
 struct Body {
+  using F = typename V::F;
   using S = State<V, E>;
   using Columns = Chunk<V, E>;
   using Turning = typename Turned<V, E>::Turning;
@@ -93,38 +94,62 @@ struct Body {
     const E* const q = static_cast<const E*>(query_row(launch, item.sequence, query_head));
     for (int64_t d = 0; d < dim; d += P::Key::kLength)
       P::keep_query(q, d, dim, state.q_row(head));
-    state.m[head] = -INFINITY;
-    state.l[head] = {};
   }
 
-  // The sums of a head, each divided by `divisor`, into a row of T.
-  template <class T>
-  static void store_row(const S& state, int64_t head, float divisor, int64_t dim_v, T* row) {
-    const typename V::F l = V::broadcast(divisor);
-    const float* const o = state.total_row(head);
-    for (int64_t d = 0; d < dim_v; d += Columns::kLength) {
-      const Columns result = {V::div(V::load(o + d), l), V::div(V::load(o + d + V::kWidth), l)};
-      result.store_at(row, d, dim_v);
-    }
+  // The sums of a split; where there is a NaN all are, since signs of NaN are nobody's.
+  static void store_result(S& state, int64_t head, const Launch& launch, const WorkItem& item,
+                           int64_t split, int64_t query_head) {
+    const int64_t part = part_index(launch, item.sequence, query_head, split);
+    const bool poisoned = state.l[head].value != state.l[head].value;
+    const SoftmaxState sum = poisoned ? poisoned_state() : state.sum(head);
+    const F nan = V::broadcast(NAN);
+    const auto chunk_at = [&](int64_t d) {
+      const Columns chunk = Weighing<V, E>::take(state, head, d);
+      return poisoned ? Columns{nan, nan} : chunk;
+    };
+    if (!item.whole) return store_part(launch, part, sum, chunk_at);
+    if (splits_of(item) > 1) return add_to_row(state, head, launch, part - split, sum, chunk_at);
+    store_output(launch, item, query_head, sum, chunk_at);
   }
 
-  static void store_result(const S& state, int64_t head, const Launch& launch, const WorkItem& item,
-                           int64_t query_head) {
+  template <class ChunkAt>
+  static void store_part(const Launch& launch, int64_t part, SoftmaxState sum, ChunkAt chunk_at) {
     const int64_t dim_v = launch.plan.problem.head_dim_v;
-    SoftmaxState sum = state.sum(head);
-    if (sum.l != sum.l) {  // m is whatever it was compared with last, and signs of NaN are nobody's
-      sum = poisoned_state();
-      for (int64_t d = 0; d < state.o_length; d += V::kWidth)
-        V::store(state.total_row(head) + d, V::broadcast(NAN));
-    }
-    if (item.whole) {
-      E* const o = static_cast<E*>(output_row(launch, item.sequence, query_head));
-      store_row(state, head, sum.l, dim_v, o);
-      return store_lse(launch, item.sequence, query_head, sum);
-    }
-    const int64_t part = part_index(launch, item.sequence, query_head, item.split);
+    float* const row = launch.workspace.values + part * dim_v;
     launch.workspace.states[part] = sum;
-    store_row(state, head, 1.0f, dim_v, launch.workspace.values + part * dim_v);
+    for (int64_t d = 0; d < dim_v; d += Columns::kLength)
+      chunk_at(d).store_at(row, d, dim_v);
+  }
+
+  // The values of the splits before are in the workspace, in place of the first one's, and their
+  // errors in place of the second one's.
+  template <class ChunkAt>
+  static void add_to_row(S& state, int64_t head, const Launch& launch, int64_t part,
+                         SoftmaxState sum, ChunkAt chunk_at) {
+    const int64_t dim_v = launch.plan.problem.head_dim_v;
+    float* const o = launch.workspace.values + part * dim_v;
+    Combining<V, E>::add(state.rows[head], sum, dim_v, o, o + dim_v,
+                         [&](int64_t d) { return chunk_at(d).in_order(); });
+  }
+
+  template <class ChunkAt>
+  static void store_output(const Launch& launch, const WorkItem& item, int64_t query_head,
+                           SoftmaxState sum, ChunkAt chunk_at) {
+    const int64_t dim_v = launch.plan.problem.head_dim_v;
+    E* const row = static_cast<E*>(output_row(launch, item.sequence, query_head));
+    const F l = V::broadcast(sum.l);
+    for (int64_t d = 0; d < dim_v; d += Columns::kLength) {
+      const Columns chunk = chunk_at(d);
+      Columns{V::div(chunk.a, l), V::div(chunk.b, l)}.store_at(row, d, dim_v);
+    }
+    store_lse(launch, item.sequence, query_head, sum);
+  }
+
+  static void finish_row(const S& state, int64_t head, const Launch& launch, const WorkItem& item,
+                         int64_t query_head) {
+    const int64_t part = part_index(launch, item.sequence, query_head, 0);
+    Combining<V, E>::finish(launch, item.sequence, query_head, state.rows[head],
+                            launch.workspace.values + part * launch.plan.problem.head_dim_v);
   }
 
   // ---- one item ----
@@ -150,9 +175,7 @@ struct Body {
   }
 
   static void load_queries(S& state, const Share& share) {
-    const size_t bytes = sizeof(float) * static_cast<size_t>(share.heads() * state.o_length);
-    for (float* const sums : state.sums_of(0).of)
-      std::memset(sums, 0, bytes);
+    std::memset(state.o, 0, sizeof(float) * static_cast<size_t>(share.heads() * state.o_length));
     for (int64_t i = 0; i < share.heads(); ++i)
       load_query(state, i, share.launch, share.item, share.query_head(i));
     for (int64_t head = 0; head < share.heads(); head += share.count)
@@ -185,7 +208,7 @@ struct Body {
     }
   }
 
-  // `next` is null at the end; `following` are its keys, if it is of the same split.
+  // `next` is null at the end; `following` are its keys, if it is of the same item.
   static void attend_tile(S& state, const Share& share, const Tile& first, const Tile* next,
                           const KeyRows& following) {
     if (share.item.kv_heads == 1) return attend_kv_head(state, share, 0, first, next, following);
@@ -229,10 +252,28 @@ struct Body {
     return {share.count >= Turned<V, E>::kFewestHeads ? &tile : nullptr, at};
   }
 
+  static void begin_split(S& state, const Share& share) {
+    state.folds = 0;
+    for (int64_t i = 0; i < share.heads(); ++i) {
+      state.m[i] = -INFINITY;
+      state.l[i] = {};
+    }
+  }
+
+  static void end_split(S& state, const Share& share, const Tile& tile, int64_t split) {
+    fold_weights(state, share, tile);
+    for (int64_t i = 0; i < share.heads(); ++i)
+      store_result(state, i, share.launch, share.item, split, share.query_head(i));
+  }
+
   static void fold(S& state, const Share& share, const Tile& tile) {
+    fold_weights(state, share, tile);
+    Weighing<V, E>::fold(state, share.heads());
+  }
+
+  static void fold_weights(S& state, const Share& share, const Tile& tile) {
     if (is_streamed(share, tile)) return Streaming<V, E>::fold(state, share.heads());
     Softening<V, E>::fold(state, share.heads());
-    Weighing<V, E>::fold(state, share.heads());
   }
 
   // All of it at once, where nobody has: the core waits, but not for one miss after the other.
@@ -273,7 +314,7 @@ struct Body {
   }
 
   // False if a page is outside the cache.  The first tile of what comes after is prefetched too.
-  static bool attend_split(S& state, const Share& share, const WorkItem* after) {
+  static bool attend_splits(S& state, const Share& share, const WorkItem* after) {
     const Launch& launch = share.launch;
     const WorkItem& item = share.item;
     TileWalk walk(launch, item);
@@ -282,18 +323,26 @@ struct Body {
     const bool followed = tiles[0].streams && share.count <= kReadBound;
     if (item.cold && !followed && !is_streamed(share, tiles[0])) prefetch_tile(share, tiles[0]);
     Turning(keys_to_turn(share, tiles[0], 0), launch.plan.problem.head_dim, state.keys).finish();
+    int64_t split = item.split, begin = item.begin;
+    begin_split(state, share);
     int current = 0;
     for (int64_t next = item.begin + kTile; next < item.end; next += kTile, current ^= 1) {
       fetch_first_keys(share, tiles[current]);
       if (!find_next(walk, tiles[current], &tiles[current ^ 1])) return false;
       const Tile& beyond = tiles[current ^ 1];
       attend_tile(state, share, tiles[current], &beyond, keys_to_turn(share, beyond, 0));
-      if ((next - item.begin) % (kFoldTiles * kTile) == 0) fold(state, share, tiles[current]);
+      if (next - begin == item.split_length) {
+        end_split(state, share, tiles[current], split++);
+        begin_split(state, share);
+        begin = next;
+      } else if ((next - begin) % (kFoldTiles * kTile) == 0) {
+        fold(state, share, tiles[current]);
+      }
     }
     Tile* const beyond = &tiles[current ^ 1];
     const bool more = after != nullptr && TileWalk(launch, *after).next(beyond);
     attend_tile(state, share, tiles[current], more ? beyond : nullptr, {});
-    fold(state, share, tiles[current]);
+    end_split(state, share, tiles[current], split);
     return true;
   }
 
@@ -307,6 +356,7 @@ struct Body {
     state.total = storage.total;
     state.error = storage.error;
     state.m = storage.m;
+    state.rows = storage.rows;
     state.l = storage.l;
     state.lanes = storage.lanes;
     state.tile = storage.tile;
@@ -318,9 +368,10 @@ struct Body {
     state.q_length = copies * round_up(problem.head_dim, P::Key::kLength);
     state.o_length = round_up(problem.head_dim_v, Columns::kLength);
     load_queries(state, share);
-    if (!attend_split(state, share, after)) return false;
+    if (!attend_splits(state, share, after)) return false;
+    if (!share.item.whole || splits_of(share.item) == 1) return true;
     for (int64_t i = 0; i < share.heads(); ++i)
-      store_result(state, i, share.launch, share.item, share.query_head(i));
+      finish_row(state, i, share.launch, share.item, share.query_head(i));
     return true;
   }
 

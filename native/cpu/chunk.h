@@ -40,19 +40,25 @@ struct Chunk {
     return length - d >= kLength ? load(row + d) : load_first(row + d, length - d);
   }
 
+  // In the order of the row.
+  Chunk<V, float> in_order() const {
+    Chunk<V, float> chunk = {a, b};
+    if (std::is_same<E, Bf16>::value) V::interleave(&chunk.a, &chunk.b);
+    return chunk;
+  }
+
   // In the order of the row, as T, up to its end.
   template <class T>
   void store_at(T* row, int64_t d, int64_t length) const {
-    F first = a, second = b;
-    if (std::is_same<E, Bf16>::value) V::interleave(&first, &second);
+    const Chunk<V, float> chunk = in_order();
     if (length - d >= kLength) {
-      V::store(row + d, first);
-      V::store(row + d + V::kWidth, second);
+      V::store(row + d, chunk.a);
+      V::store(row + d + V::kWidth, chunk.b);
       return;
     }
     T buffer[kLength];
-    V::store(buffer, first);
-    V::store(buffer + V::kWidth, second);
+    V::store(buffer, chunk.a);
+    V::store(buffer + V::kWidth, chunk.b);
     std::memcpy(row + d, buffer, static_cast<size_t>(length - d) * sizeof(T));
   }
 };

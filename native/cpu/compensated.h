@@ -9,12 +9,11 @@ namespace {
 
 // As add(CompensatedSum, float) does it.
 template <class V>
-void add_compensated(float* sum, float* error, typename V::F term) {
-  const typename V::F before = V::load(sum);
-  const typename V::F corrected = V::sub(term, V::load(error));
-  const typename V::F value = V::add(before, corrected);
-  V::store(sum, value);
-  V::store(error, V::nan_to_zero(V::sub(V::sub(value, before), corrected)));
+void add_compensated(typename V::F* sum, typename V::F* error, typename V::F term) {
+  const typename V::F before = *sum;
+  const typename V::F corrected = V::sub(term, *error);
+  *sum = V::add(before, corrected);
+  *error = V::nan_to_zero(V::sub(V::sub(*sum, before), corrected));
 }
 
 }  // namespace

@@ -60,5 +60,29 @@ class Ahead {
   int64_t at_ = 0;
 };
 
+// The rows of a tile's keys, line after line, without a list of them.
+template <int heads>
+class KeysAhead {
+ public:
+  KeysAhead(const Tile* tile, int64_t row_bytes) : tile_(tile), row_bytes_(row_bytes) {}
+
+  void prefetch_line() {
+    if (at_ == 0) {
+      if (token_ == kTile) return;
+      row_ = tile_->k[row_ahead<heads>(*tile_, token_++)] + tile_->k_at;
+    }
+    __builtin_prefetch(row_ + at_, 0, 2);
+    at_ += kCacheLine;
+    if (at_ >= row_bytes_) at_ = 0;
+  }
+
+ private:
+  const Tile* tile_;
+  int64_t row_bytes_;
+  const unsigned char* row_ = nullptr;
+  int64_t token_ = 0;  // of the next row
+  int64_t at_ = 0;
+};
+
 }  // namespace
 }  // namespace flashdec::cpu

@@ -69,10 +69,10 @@ void poison(const Launch& launch, const WorkItem& item) {
       store_constant_row(launch, item.sequence, head, NAN, poisoned_state());
       continue;
     }
-    const int64_t part = part_index(launch, item.sequence, head, item.split);
-    launch.workspace.states[part] = poisoned_state();
-    std::fill_n(launch.workspace.values + part * launch.plan.problem.head_dim_v,
-                launch.plan.problem.head_dim_v, NAN);
+    const int64_t first = part_index(launch, item.sequence, head, item.split);
+    const int64_t count = launch.plan.problem.head_dim_v;
+    std::fill_n(launch.workspace.states + first, splits_of(item), poisoned_state());
+    std::fill_n(launch.workspace.values + first * count, splits_of(item) * count, NAN);
   }
 }
 

@@ -27,7 +27,7 @@ struct Scores {
     const typename P::Query* const q = state.q_row(heads.head + first);
     float* const p = state.p_row(first);
     if constexpr (NH >= Turned<V, E>::kFewestHeads)
-      return of_turned<NH, kAhead>(q, *state.keys, tile, ahead, factor, dim, p);
+      return of_turned<NH, kAhead>(q, *state.keys, ahead, factor, dim, p);
     if constexpr (NH == P::kSideBySide) return side_by_side<kAhead>(q, tile, ahead, factor, dim, p);
     constexpr int NT = kSums / NH;
     const F scale = V::broadcast(factor);
@@ -75,11 +75,11 @@ struct Scores {
   // alike are rounded alike, so that in a long chain of them errors add up.
   template <int NH, bool kAhead>
   static void of_turned(const typename P::Query* q, const typename Turned<V, E>::Keys& keys,
-                        const Tile& tile, const Tile* ahead, float factor, int64_t dim, float* p) {
+                        const Tile* ahead, float factor, int64_t dim, float* p) {
     constexpr int kVectors = kTile / W;
     constexpr int64_t kColumns = 16;
-    const Rows<kTile> rows = rows_of<NH, kTile, kAhead>(tile, ahead, 0);
-    Ahead next(rows.ahead, kTile, dim * kSize);
+    static_assert(kTile * kSize == kCacheLine, "a column has a line of its own to prefetch");
+    KeysAhead<NH> next(ahead, dim * kSize);
     F totals[NH * kVectors];
 #pragma GCC unroll 16
     for (F& total : totals)
@@ -100,7 +100,7 @@ struct Scores {
           for (int i = 0; i < kVectors; ++i)
             sums[h * kVectors + i] = V::fma(query, key[i], sums[h * kVectors + i]);
         }
-        if (kAhead) next.prefetch_bytes(kTile * kSize);
+        if (kAhead) next.prefetch_line();
       }
 #pragma GCC unroll 16
       for (int i = 0; i < NH * kVectors; ++i)

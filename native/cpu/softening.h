@@ -11,19 +11,21 @@ struct Softening {
   using F = typename V::F;
   static constexpr int W = V::kWidth;
 
-  // exp2(x) for x <= kSlack: 2^round(x) times the Taylor series of 2^f, |f| <= 1/2, whose first
-  // term left out is below 6e-9.
+  // exp2(x) for x <= kSlack: 2^floor(x) times a polynomial in the rest of x, in [0, 1), which is 1
+  // at 0 and whose largest relative error is the least possible, 2.0e-9 (Remez).
   static F exp2(F x) {
-    // -200 underflows all the same, and keeps -inf out of f; the order of the operands keeps NaN.
-    const F bounded = V::max(V::broadcast(-200.0f), x);
-    const F n = V::round(bounded);
-    const F f = V::sub(bounded, n);
-    constexpr float kSeries[] = {1.52527338e-5f, 1.54035304e-4f, 1.33335581e-3f, 9.61812911e-3f,
-                                 5.55041087e-2f, 2.40226507e-1f, 6.93147181e-1f, 1.0f};
-    F sum = V::broadcast(kSeries[0]);
-    for (int i = 1; i < 8; ++i)
-      sum = V::fma(sum, f, V::broadcast(kSeries[i]));
-    return V::scale_by_power(sum, n);
+    constexpr float kPolynomial[] = {2.16129149e-4f,
+                                     1.24678470e-3f,
+                                     9.67545155e-3f,
+                                     5.54852821e-2f,
+                                     2.40229309e-1f,
+                                     6.93147063e-1f,
+                                     1.0f};
+    const F rest = V::above_floor(x);
+    F sum = V::broadcast(kPolynomial[0]);
+    for (int i = 1; i < 7; ++i)
+      sum = V::fma(sum, rest, V::broadcast(kPolynomial[i]));
+    return V::scale_by_floor(sum, x);
   }
 
   // The scores of head h of the block into probabilities, the running (m, l) moved on, o rescaled
@@ -49,7 +51,7 @@ struct Softening {
     V::store(lanes, added);
   }
 
-  // The sums of the latest tiles go into those before.
+  // The sums of the latest tiles' weights go into those before.
   static void fold(State<V, E>& state, int64_t heads) {
     for (int64_t head = 0; head < heads; ++head) {
       float* const lanes = state.lanes_of(head);
@@ -69,8 +71,9 @@ struct Softening {
     if (before == -INFINITY) return 1.0f;  // the sums are 0 still, or NaN
     const float keep = rescale_factor(before, m);
     state.l[head] = scale(state.l[head], keep);
-    for (float* const sums : state.sums_of(head).of)
-      rescale(sums, keep, state.o_length);
+    rescale(state.o_row(head), keep, state.o_length);
+    if (state.folds > 0) rescale(state.total_row(head), keep, state.o_length);
+    if (state.folds > 1) rescale(state.error_row(head), keep, state.o_length);
     return keep;
   }
 

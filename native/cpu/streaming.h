@@ -32,7 +32,7 @@ class Streaming {
       weigh<1>(state, heads, tile, t, problem.head_dim_v);
   }
 
-  // The sums of the latest tiles go into those before.
+  // As Softening::fold.
   static void fold(S& state, int64_t heads) {
     alignas(64) float lanes[W];
     for (int64_t head = 0; head < heads; ++head) {
@@ -43,7 +43,6 @@ class Streaming {
       }
       state.l[head] = add(state.l[head], V::reduce_add(V::load(lanes)));
     }
-    Weighing<V, E>::fold(state, heads);
   }
 
  private:

@@ -85,13 +85,15 @@ struct Avx2 {
 
   static F nan_to_zero(F x) { return _mm256_and_ps(_mm256_cmp_ps(x, x, _CMP_ORD_Q), x); }
 
-  static F round(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  // x * 2^n for n <= 128; underflows to 0 and keeps NaN.
-  static F scale_by_power(F x, F n) {
+  // x - floor(x), in [0, 1) for -inf as well; of NaN NaN.
+  static F above_floor(F x) { return sub(bounded(x), _mm256_floor_ps(bounded(x))); }
+  // x * 2^floor(n) for n < 129; underflows to 0 and keeps NaN.
+  static F scale_by_floor(F x, F n) {
+    const F floor = _mm256_floor_ps(bounded(n));
     const __m256i exponent =
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127)), 23);
     const F scaled = mul(x, _mm256_castsi256_ps(exponent));
-    const F tiny = _mm256_cmp_ps(n, broadcast(-126.0f), _CMP_LT_OQ);  // false for NaN
+    const F tiny = _mm256_cmp_ps(floor, broadcast(-126.0f), _CMP_LT_OQ);  // false for NaN
     return _mm256_andnot_ps(tiny, scaled);
   }
 
@@ -101,6 +103,10 @@ struct Avx2 {
     const F high = _mm256_hadd_ps(_mm256_hadd_ps(x[4], x[5]), _mm256_hadd_ps(x[6], x[7]));
     return add(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
   }
+
+ private:
+  // 2^-200 is 0 already; the order of the operands keeps NaN.
+  static F bounded(F x) { return max(broadcast(-200.0f), x); }
 };
 
 }  // namespace

@@ -84,9 +84,12 @@ struct Avx512 {
 
   static F nan_to_zero(F x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
 
-  static F round(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }
-  // x * 2^n; underflows to 0 and keeps NaN.
-  static F scale_by_power(F x, F n) { return _mm512_scalef_ps(x, n); }
+  // x - floor(x): of -inf 0, of NaN NaN.
+  static F above_floor(F x) {
+    return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  }
+  // x * 2^floor(n); underflows to 0 and keeps NaN.
+  static F scale_by_floor(F x, F n) { return _mm512_scalef_ps(x, n); }
 
   // Lane 4 l + i of the result is the sum of lanes 4 l to 4 l + 3 of x[i], of four.
   static F add_quads(const F* x) {

@@ -93,12 +93,13 @@ struct Generic {
     return map([&](int i) { return x.lane[i] == x.lane[i] ? x.lane[i] : 0.0f; });
   }
 
-  static F round(F x) {
-    return map([&](int i) { return nearbyintf(x.lane[i]); });
+  // x - floor(x): of -inf 0, of NaN NaN.
+  static F above_floor(F x) {
+    return map([&](int i) { return x.lane[i] == -INFINITY ? 0 : x.lane[i] - floorf(x.lane[i]); });
   }
-  // x * 2^n; underflows to 0 and keeps NaN.
-  static F scale_by_power(F x, F n) {
-    return map([&](int i) { return x.lane[i] * exp2f(n.lane[i]); });
+  // x * 2^floor(n); underflows to 0 and keeps NaN.
+  static F scale_by_floor(F x, F n) {
+    return map([&](int i) { return x.lane[i] * exp2f(floorf(n.lane[i])); });
   }
 
   static F transpose_sum(const F (&x)[8]) {

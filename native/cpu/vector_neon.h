@@ -75,12 +75,14 @@ struct Neon {
     return vreinterpretq_f32_u32(vandq_u32(vceqq_f32(x, x), vreinterpretq_u32_f32(x)));
   }
 
-  static F round(F x) { return vrndnq_f32(x); }
-  // x * 2^n for n <= 128; underflows to 0 and keeps NaN.
-  static F scale_by_power(F x, F n) {
-    const int32x4_t exponent = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
+  // x - floor(x), in [0, 1) for -inf as well; of NaN NaN.
+  static F above_floor(F x) { return sub(bounded(x), vrndmq_f32(bounded(x))); }
+  // x * 2^floor(n) for n < 129; underflows to 0 and keeps NaN.
+  static F scale_by_floor(F x, F n) {
+    const F floor = vrndmq_f32(bounded(n));
+    const int32x4_t exponent = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(floor), vdupq_n_s32(127)), 23);
     const uint32x4_t scaled = vreinterpretq_u32_f32(mul(x, vreinterpretq_f32_s32(exponent)));
-    const uint32x4_t tiny = vcltq_f32(n, broadcast(-126.0f));  // false for NaN
+    const uint32x4_t tiny = vcltq_f32(floor, broadcast(-126.0f));  // false for NaN
     return vreinterpretq_f32_u32(vbicq_u32(scaled, tiny));
   }
 
@@ -88,6 +90,10 @@ struct Neon {
   static F transpose_sum(const F (&x)[4]) {
     return vpaddq_f32(vpaddq_f32(x[0], x[1]), vpaddq_f32(x[2], x[3]));
   }
+
+ private:
+  // 2^-200 is 0 already; the order of the operands keeps NaN.
+  static F bounded(F x) { return max(broadcast(-200.0f), x); }
 };
 
 }  // namespace

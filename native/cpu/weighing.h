@@ -41,13 +41,32 @@ struct Weighing {
 
   // The sums of the latest tiles go into those before.
   static void fold(State<V, E>& state, int64_t heads) {
-    for (int64_t i = 0; i < heads * state.o_length; i += W) {
-      add_compensated<V>(state.total + i, state.error + i, V::load(state.o + i));
-      V::store(state.o + i, V::zero());
-    }
+    for (int64_t head = 0; head < heads; ++head)
+      for (int64_t d = 0; d < state.o_length; d += W) {
+        F error;
+        V::store(state.total_row(head) + d, take(state, head, d, &error));
+        if (state.folds > 0) V::store(state.error_row(head) + d, error);
+      }
+    ++state.folds;
+  }
+
+  // The sums of a split's tiles, of a chunk of columns; the latest ones are forgotten.
+  static Columns take(State<V, E>& state, int64_t head, int64_t d) {
+    F error;
+    const F a = take(state, head, d, &error);
+    return {a, take(state, head, d + W, &error)};
   }
 
  private:
+  static F take(State<V, E>& state, int64_t head, int64_t d, F* error) {
+    float* const o = state.o_row(head) + d;
+    F sum = V::load(state.total_before(head) + d);
+    *error = V::load(state.error_before(head) + d);
+    add_compensated<V>(&sum, error, V::load(o));
+    V::store(o, V::zero());
+    return sum;
+  }
+
   static const E* row(const unsigned char* address) { return reinterpret_cast<const E*>(address); }
 
   // From column d on, NC chunks at a time, then half as many: whole rows where they fit, which the

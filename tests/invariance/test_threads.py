@@ -47,6 +47,23 @@ def test_number_of_threads(isa: str, layout: str, page_size: int) -> None:
             assert same_bits(result.lse, want.lse), threads
 
 
+@pytest.mark.parametrize("layout", ["bshd", "bhsd"])
+@pytest.mark.parametrize("isa", Cpu().kernels())
+def test_who_adds_up_the_splits(isa: str, layout: str) -> None:
+    """One thread adds each split to those before at once; of many, each leaves parts behind."""
+    case = replace(CASE, dtype="float32", layout=layout)
+    with environment(FLASHDEC_ISA=isa):
+        try:
+            want = run(case, num_threads=1, split_len=32)
+        except flashdec.UnsupportedError as error:
+            pytest.skip(str(error))
+        assert want.plan.info.max_splits > 60
+        for threads in (2, 5, 64):
+            result = run(case, num_threads=threads, split_len=32)
+            assert same_bits(result.o, want.o), threads
+            assert same_bits(result.lse, want.lse), threads
+
+
 def test_environment_sets_the_number() -> None:
     with environment(FLASHDEC_NUM_THREADS="5"):
         assert run(CASE).plan.info.num_threads == 5
