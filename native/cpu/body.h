@@ -12,9 +12,10 @@
 #pragma once
 
 #include "core/plan.h"
-#include "cpu/combining.h"
+#include "cpu/results.h"
 #include "cpu/rows.h"
 #include "cpu/scores.h"
+#include "cpu/share.h"
 #include "cpu/softening.h"
 #include "cpu/streaming.h"
 #include "cpu/weighing.h"
@@ -24,7 +25,6 @@ namespace {
 
 template <class V, class E>
 struct Body {
-  using F = typename V::F;
   using S = State<V, E>;
   using Columns = Chunk<V, E>;
   using Turning = typename Turned<V, E>::Turning;
@@ -85,7 +85,7 @@ struct Body {
     turning.finish();
   }
 
-  // ---- queries and results ----
+  // ---- queries ----
 
   static void load_query(S& state, int64_t head, const Launch& launch, const WorkItem& item,
                          int64_t query_head) {
@@ -96,77 +96,7 @@ struct Body {
       P::keep_query(q, d, dim, state.q_row(head));
   }
 
-  // The sums of a split; where there is a NaN all are, since signs of NaN are nobody's.
-  static void store_result(S& state, int64_t head, const Launch& launch, const WorkItem& item,
-                           int64_t split, int64_t query_head) {
-    const int64_t part = part_index(launch, item.sequence, query_head, split);
-    const bool poisoned = state.l[head].value != state.l[head].value;
-    const SoftmaxState sum = poisoned ? poisoned_state() : state.sum(head);
-    const F nan = V::broadcast(NAN);
-    const auto chunk_at = [&](int64_t d) {
-      const Columns chunk = Weighing<V, E>::take(state, head, d);
-      return poisoned ? Columns{nan, nan} : chunk;
-    };
-    if (!item.whole) return store_part(launch, part, sum, chunk_at);
-    if (splits_of(item) > 1) return add_to_row(state, head, launch, part - split, sum, chunk_at);
-    store_output(launch, item, query_head, sum, chunk_at);
-  }
-
-  template <class ChunkAt>
-  static void store_part(const Launch& launch, int64_t part, SoftmaxState sum, ChunkAt chunk_at) {
-    const int64_t dim_v = launch.plan.problem.head_dim_v;
-    float* const row = launch.workspace.values + part * dim_v;
-    launch.workspace.states[part] = sum;
-    for (int64_t d = 0; d < dim_v; d += Columns::kLength)
-      chunk_at(d).store_at(row, d, dim_v);
-  }
-
-  // The values of the splits before are in the workspace, in place of the first one's, and their
-  // errors in place of the second one's.
-  template <class ChunkAt>
-  static void add_to_row(S& state, int64_t head, const Launch& launch, int64_t part,
-                         SoftmaxState sum, ChunkAt chunk_at) {
-    const int64_t dim_v = launch.plan.problem.head_dim_v;
-    float* const o = launch.workspace.values + part * dim_v;
-    Combining<V, E>::add(state.rows[head], sum, dim_v, o, o + dim_v,
-                         [&](int64_t d) { return chunk_at(d).in_order(); });
-  }
-
-  template <class ChunkAt>
-  static void store_output(const Launch& launch, const WorkItem& item, int64_t query_head,
-                           SoftmaxState sum, ChunkAt chunk_at) {
-    const int64_t dim_v = launch.plan.problem.head_dim_v;
-    E* const row = static_cast<E*>(output_row(launch, item.sequence, query_head));
-    const F l = V::broadcast(sum.l);
-    for (int64_t d = 0; d < dim_v; d += Columns::kLength) {
-      const Columns chunk = chunk_at(d);
-      Columns{V::div(chunk.a, l), V::div(chunk.b, l)}.store_at(row, d, dim_v);
-    }
-    store_lse(launch, item.sequence, query_head, sum);
-  }
-
-  static void finish_row(const S& state, int64_t head, const Launch& launch, const WorkItem& item,
-                         int64_t query_head) {
-    const int64_t part = part_index(launch, item.sequence, query_head, 0);
-    Combining<V, E>::finish(launch, item.sequence, query_head, state.rows[head],
-                            launch.workspace.values + part * launch.plan.problem.head_dim_v);
-  }
-
   // ---- one item ----
-
-  // The query heads [first, first + count) of every key/value head of an item.
-  struct Share {
-    const Launch& launch;
-    const WorkItem& item;
-    int64_t first;
-    int64_t count;
-
-    int64_t heads() const { return item.kv_heads * count; }
-    // Of head i of the state, key/value head after key/value head.
-    int64_t query_head(int64_t i) const {
-      return (item.kv_head + i / count) * launch.plan.problem.group + first + i % count;
-    }
-  };
 
   // From the share's head `done` on.
   static int heads_of_block(const Share& share, int64_t done) {
@@ -263,7 +193,7 @@ struct Body {
   static void end_split(S& state, const Share& share, const Tile& tile, int64_t split) {
     fold_weights(state, share, tile);
     for (int64_t i = 0; i < share.heads(); ++i)
-      store_result(state, i, share.launch, share.item, split, share.query_head(i));
+      Results<V, E>::store_split(state, share, i, split);
   }
 
   static void fold(S& state, const Share& share, const Tile& tile) {
@@ -369,9 +299,7 @@ struct Body {
     state.o_length = round_up(problem.head_dim_v, Columns::kLength);
     load_queries(state, share);
     if (!attend_splits(state, share, after)) return false;
-    if (!share.item.whole || splits_of(share.item) == 1) return true;
-    for (int64_t i = 0; i < share.heads(); ++i)
-      finish_row(state, i, share.launch, share.item, share.query_head(i));
+    Results<V, E>::finish(state, share);
     return true;
   }
 
