@@ -164,7 +164,8 @@ void run(const Launch& launch, Steps steps) {
   const Problem& problem = plan.problem;
   if (plan.check_contents) validate_contents(problem, launch.operands);
   const Extent extent = extent_of(launch);
-  const bool is_small = bytes_to_read(problem, extent.tokens) < kInlineBytes;
+  const bool is_small = extent.tokens < kInlineBytes &&  // so that their bytes can be counted
+                        bytes_to_read(problem, extent.tokens) < kInlineBytes;
   const uint32_t threads = is_small ? 1 : plan.num_threads;
   const int64_t span = choose_span(launch, threads);
   const int64_t spans = ceil_div(problem.kv_heads, span);

@@ -33,6 +33,11 @@ FLASHDEC_INLINE int64_t splits_of(const WorkItem& item) {
   return ceil_div(item.end - item.begin, item.split_length);
 }
 
+// Whether the item is to add up its splits.
+FLASHDEC_INLINE bool adds_up(const WorkItem& item) {
+  return item.whole && splits_of(item) > 1;
+}
+
 // What differs between the CPU kernels.
 struct Steps {
   // Computes one item.  `after`, if it is not null, is what the same thread will be given next.

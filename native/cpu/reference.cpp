@@ -85,13 +85,13 @@ template <class E>
 void attend(const Launch& launch, const WorkItem& item, const WorkItem*) {
   WorkItem one = item;
   one.kv_heads = 1;
-  one.whole = item.whole && splits_of(item) == 1;
+  one.whole = item.whole && !adds_up(item);
   for (; one.begin < item.end; one.begin += item.split_length, ++one.split) {
     one.end = std::min(one.begin + item.split_length, item.end);
     for (one.kv_head = item.kv_head; one.kv_head < item.kv_head + item.kv_heads; ++one.kv_head)
       attend_kv_head<E>(launch, one);
   }
-  if (!item.whole || splits_of(item) == 1) return;
+  if (!adds_up(item)) return;
   const int64_t group = launch.plan.problem.group;
   const int64_t end = (item.kv_head + item.kv_heads) * group;
   for (int64_t head = item.kv_head * group; head < end; ++head)

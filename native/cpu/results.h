@@ -25,13 +25,13 @@ class Results {
       return poisoned ? Columns{nan, nan} : chunk;
     };
     if (!share.item.whole) return store_part(share, i, split, sum, chunk_at);
-    if (splits_of(share.item) > 1) return add_to_row(state, share, i, sum, chunk_at);
+    if (adds_up(share.item)) return add_to_row(state, share, i, sum, chunk_at);
     store_output(share, i, sum, chunk_at);
   }
 
   // After the last split.
   static void finish(const S& state, const Share& share) {
-    if (!share.item.whole || splits_of(share.item) == 1) return;
+    if (!adds_up(share.item)) return;
     for (int64_t i = 0; i < share.heads(); ++i)
       Combining<V, E>::finish(share.launch, share.item.sequence, share.query_head(i), state.rows[i],
                               row_so_far(share, i));

@@ -22,6 +22,7 @@ alignas(64) constexpr float kZeros[kMaxRow] = {};
 template <class V, class E>
 struct State {
   using Query = typename Products<V, E>::Query;
+
   Query* q;
   float* o;           // of the latest tiles, no more than kFoldTiles
   float* total;       // of those before
